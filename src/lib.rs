@@ -1,2 +1,37 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Incremental backups of raw block devices with dm-era.
+//! Incremental backups of raw block devices with dm-era, the kernel's device-mapper target that
+//! remembers in which era each block was last written.
+//!
+//! # Module order
+//!
+//! A module uses only modules above it in this list:
+//!
+//! 1. [`sys`]: aligned buffers, the facts of an open block device; the only place where `unsafe` may stand
+//! 2. [`units`]: eras, block sizes, byte ranges
+//! 3. [`runs`]: sorted disjoint ranges of blocks, the core type
+//! 4. [`blockio`]: reading and writing devices and files behind one small interface
+//! 5. [`report`]: warnings, progress and numbers for people
+//! 6. [`metadata`]: what dm-era wrote on its metadata device; which blocks changed since an era
+//! 7. [`blocklist`]: the XML block lists of `era_invalidate`
+//! 8. [`stream`]: the change streams, version 1 and 2
+//! 9. [`copy`]: device to stream
+//! 10. [`apply`]: stream to device or file
+//! 11. [`cli`]: the commands, thin: arguments to options, call the library, print
+
+// Sizes and offsets from foreign bytes are converted with checks, never cut short.
+#![cfg_attr(
+    not(test),
+    warn(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_possible_wrap)
+)]
+
+pub mod apply;
+pub mod blockio;
+pub mod blocklist;
+pub mod cli;
+pub mod copy;
+pub mod metadata;
+pub mod report;
+pub mod runs;
+pub mod stream;
+pub mod sys;
+pub mod units;

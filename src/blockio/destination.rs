@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! A real device or file as a [`WriteAt`].
+
+use std::cell::Cell;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::FallocateFlags;
+use rustix::io::Errno;
+
+use super::{WriteAt, write_full};
+use crate::sys::{self, DeviceKind, Opened};
+use crate::units::Extent;
+
+/// Bytes of zeros written at once where no range operation is supported.
+static ZEROS: [u8; 1 << 16] = [0; 1 << 16];
+
+/// A device or file open for writing.
+#[derive(Debug)]
+pub struct Destination {
+    path: PathBuf,
+    opened: Opened,
+    /// The cheapest way to make zeros that this destination has not refused yet.
+    zeroing: Cell<Zeroing>,
+}
+
+/// Ways to make a range read as zeros, each tried when the one before is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Zeroing {
+    /// Gives space back. On a block device the kernel does this only where the device promises that what is
+    /// discarded reads as zeros.
+    Punch,
+    /// Block devices only: the kernel writes zeros, or has the device do it.
+    ZeroRange,
+    /// Plain writes.
+    Write,
+}
+
+impl Destination {
+    /// Opens a destination, creating a missing file. A block device that is mounted or otherwise held is refused.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let opened = sys::open_destination(path)?;
+        Ok(Self { path: path.to_owned(), opened, zeroing: Cell::new(Zeroing::Punch) })
+    }
+
+    /// Block device or file.
+    pub fn kind(&self) -> DeviceKind {
+        self.opened.kind
+    }
+
+    /// Size in bytes when it was opened.
+    pub fn size(&self) -> u64 {
+        self.opened.size
+    }
+
+    /// Grows a file; the new part is a hole.
+    pub fn grow(&self, size: u64) -> io::Result<()> {
+        self.opened.file.set_len(size)
+    }
+
+    fn try_zero(&self, how: Zeroing, extent: Extent) -> io::Result<()> {
+        let fallocate = |flags| rustix::fs::fallocate(&self.opened.file, flags, extent.offset, extent.len);
+        match how {
+            Zeroing::Punch => fallocate(FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE)?,
+            Zeroing::ZeroRange => fallocate(FallocateFlags::ZERO_RANGE | FallocateFlags::KEEP_SIZE)?,
+            Zeroing::Write => self.write_zeros(extent)?,
+        }
+        Ok(())
+    }
+
+    fn write_zeros(&self, extent: Extent) -> io::Result<()> {
+        let mut offset = extent.offset;
+        while offset < extent.end() {
+            let len = (extent.end() - offset).min(ZEROS.len() as u64);
+            write_full(self, &ZEROS[..usize::try_from(len).unwrap_or(ZEROS.len())], offset)?;
+            offset += len;
+        }
+        Ok(())
+    }
+}
+
+impl WriteAt for Destination {
+    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
+        self.opened.file.write_at(buf, offset)
+    }
+
+    fn zero(&self, extent: Extent) -> io::Result<()> {
+        loop {
+            let how = self.zeroing.get();
+            let next = match (how, self.opened.kind) {
+                (Zeroing::Punch, DeviceKind::Block) => Zeroing::ZeroRange,
+                (Zeroing::Punch, DeviceKind::File) | (Zeroing::ZeroRange, _) => Zeroing::Write,
+                (Zeroing::Write, _) => return self.try_zero(how, extent),
+            };
+            match self.try_zero(how, extent) {
+                Err(e) if Errno::from_io_error(&e) == Some(Errno::INTR) => {}
+                // EINVAL: this range is not a multiple of the device's sector; only this one is written plainly.
+                Err(e) if Errno::from_io_error(&e) == Some(Errno::INVAL) => {
+                    return self.try_zero(Zeroing::Write, extent);
+                }
+                Err(e) if Errno::from_io_error(&e) == Some(Errno::OPNOTSUPP) => self.zeroing.set(next),
+                result => return result,
+            }
+        }
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.opened.file.sync_all()?;
+        if self.opened.created {
+            // A new file is durable only with its directory entry.
+            let parent = match self.path.parent() {
+                Some(parent) if !parent.as_os_str().is_empty() => parent,
+                _ => Path::new("."),
+            };
+            File::open(parent)?.sync_all()?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    #[test]
+    fn zeros_are_read_back_whichever_way_they_were_made() {
+        for how in [Zeroing::Punch, Zeroing::Write] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("image");
+            std::fs::write(&path, vec![0xaa; 300_000]).unwrap();
+            let destination = Destination::open(&path).unwrap();
+            destination.zeroing.set(how);
+            destination.zero(Extent { offset: 1000, len: 200_000 }).unwrap();
+            let data = std::fs::read(&path).unwrap();
+            assert!(data[..1000].iter().chain(&data[201_000..]).all(|&b| b == 0xaa), "{how:?}");
+            assert!(data[1000..201_000].iter().all(|&b| b == 0), "{how:?}");
+            assert_eq!(data.len(), 300_000);
+        }
+    }
+
+    #[test]
+    fn punched_space_is_given_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("image");
+        std::fs::write(&path, vec![0xaa; 1 << 20]).unwrap();
+        let destination = Destination::open(&path).unwrap();
+        destination.zero(Extent { offset: 0, len: 1 << 20 }).unwrap();
+        destination.sync().unwrap();
+        // A filesystem without holes writes the zeros instead.
+        if destination.zeroing.get() == Zeroing::Punch {
+            assert_eq!(std::fs::metadata(&path).unwrap().blocks(), 0);
+        }
+    }
+
+    #[test]
+    fn a_missing_file_is_created_and_other_things_are_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let destination = Destination::open(&dir.path().join("new")).unwrap();
+        destination.sync().unwrap();
+        assert_eq!((destination.kind(), destination.size()), (DeviceKind::File, 0));
+        assert!(Destination::open(dir.path()).is_err());
+        assert!(Destination::open(Path::new("/dev/null")).is_err());
+    }
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Block I/O behind one small interface.
+//!
+//! Everything that reads or writes a device goes through [`ReadAt`] and [`WriteAt`], so that tests can put a
+//! failing device in the place of a real one, and so that a faster engine has one place to go to:
+//! [`read_extents`], which is handed all that will be read and delivers it in order.
+
+mod destination;
+#[cfg(test)]
+pub(crate) mod faulty;
+mod read;
+mod source;
+mod write;
+
+use std::io;
+
+pub use destination::Destination;
+pub use read::{Piece, ReadError, read_exact, read_extents};
+pub use source::Source;
+pub use write::write_full;
+
+use crate::units::Extent;
+
+/// A device or file that is read at given positions.
+pub trait ReadAt {
+    /// Size in bytes.
+    fn size(&self) -> u64;
+
+    /// Positions, lengths and memory addresses of reads must be multiples of this power of two at present.
+    ///
+    /// It can become smaller, once, when direct I/O turns out not to be possible.
+    fn align(&self) -> usize;
+
+    /// Reads some bytes, as `pread` does: fewer than asked for, or none at the end.
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;
+}
+
+/// A device or file that is written at given positions.
+pub trait WriteAt {
+    /// Writes some of the bytes, as `pwrite` does.
+    fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize>;
+
+    /// Makes a range read as zeros from now on, giving its space back where that is possible.
+    fn zero(&self, extent: Extent) -> io::Result<()>;
+
+    /// Returns when everything written is on stable storage.
+    fn sync(&self) -> io::Result<()>;
+}

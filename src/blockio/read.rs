@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Reading ranges of a device, in order, whole, or not at all.
+//!
+//! A range is widened to the device's alignment, read until it is full, and handed on cut to what was asked for.
+//! A short read is continued, an interrupted one repeated, an end of data where there should be data is an
+//! error: nothing here can loop for ever, and nothing is handed on that was not read.
+
+use std::io;
+
+use thiserror::Error;
+
+use super::ReadAt;
+use crate::sys::AlignedBuf;
+use crate::units::Extent;
+
+/// Bytes per request. Larger ones gain nothing at a queue depth of one; smaller ones lose to the latency of each.
+const PIECE_BYTES: usize = 1 << 20;
+
+/// A part of an extent and its contents.
+#[derive(Debug)]
+pub struct Piece<'a> {
+    /// The extent that this is a part of.
+    pub extent: Extent,
+    /// Where this part begins on the device.
+    pub offset: u64,
+    /// What it holds.
+    pub bytes: &'a [u8],
+}
+
+impl Piece<'_> {
+    /// Whether this is the first part of its extent.
+    pub fn is_first(&self) -> bool {
+        self.offset == self.extent.offset
+    }
+}
+
+/// A read that failed, with the place.
+#[derive(Debug, Error)]
+pub enum ReadError {
+    /// The device reported an error.
+    #[error("byte {offset}: {cause}")]
+    Io {
+        /// The first byte that cannot be read, to the device's alignment.
+        offset: u64,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// The device ended before its size: it has shrunk since it was opened.
+    #[error("byte {offset}: the device or file ends here; has it shrunk?")]
+    Ended {
+        /// The byte that is not there.
+        offset: u64,
+    },
+}
+
+impl ReadError {
+    /// The first byte that could not be read.
+    pub fn offset(&self) -> u64 {
+        match self {
+            ReadError::Io { offset, .. } | ReadError::Ended { offset } => *offset,
+        }
+    }
+}
+
+/// Reads extents in the order given and hands their contents to `sink`, piece by piece.
+///
+/// The first error, of a read or of the sink, ends it.
+pub fn read_extents<E: From<ReadError>>(
+    source: &dyn ReadAt,
+    extents: impl IntoIterator<Item = Extent>,
+    mut sink: impl FnMut(Piece) -> Result<(), E>,
+) -> Result<(), E> {
+    let align = source.align();
+    // Room for the widening at both ends.
+    let mut buf = AlignedBuf::new(PIECE_BYTES + 2 * align, align);
+    for extent in extents {
+        let mut offset = extent.offset;
+        while offset < extent.end() {
+            let len = (extent.end() - offset).min(PIECE_BYTES as u64);
+            let bytes = read_widened(source, &mut buf, Extent { offset, len })?;
+            sink(Piece { extent, offset, bytes })?;
+            offset += len;
+        }
+    }
+    Ok(())
+}
+
+/// Fills a whole buffer from an offset; both must be aligned as the device demands.
+pub fn read_exact(source: &dyn ReadAt, buf: &mut [u8], offset: u64) -> Result<(), ReadError> {
+    read_until(source, buf, offset, buf.len())
+}
+
+/// Reads an extent into a larger buffer, widened to the alignment, and returns the part that was asked for.
+fn read_widened<'a>(source: &dyn ReadAt, buf: &'a mut [u8], extent: Extent) -> Result<&'a [u8], ReadError> {
+    let align = source.align() as u64;
+    let start = extent.offset / align * align;
+    let skip = length(extent.offset - start);
+    let wanted = skip + length(extent.len);
+    let span = wanted.next_multiple_of(length(align));
+    read_until(source, &mut buf[..span], start, wanted).map_err(|e| locate(source, extent, e))?;
+    Ok(&buf[skip..wanted])
+}
+
+/// Reads into `buf` until its first `wanted` bytes are there.
+fn read_until(source: &dyn ReadAt, buf: &mut [u8], start: u64, wanted: usize) -> Result<(), ReadError> {
+    let mut filled = 0;
+    while filled < wanted {
+        let at = start + filled as u64;
+        let read = match source.read_at(&mut buf[filled..], at) {
+            Ok(read) => read,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            Err(cause) => return Err(ReadError::Io { offset: at, cause }),
+        };
+        let have = filled + read;
+        if have >= wanted {
+            return Ok(());
+        }
+        // Go on at an aligned place. A direct read that ends elsewhere has met the end of the data.
+        let next = have / source.align() * source.align();
+        if next == filled {
+            return Err(ReadError::Ended { offset: start + have as u64 });
+        }
+        filled = next;
+    }
+    Ok(())
+}
+
+/// Finds the first unreadable unit of a request that failed as a whole, so that the message names the right block.
+fn locate(source: &dyn ReadAt, extent: Extent, whole: ReadError) -> ReadError {
+    let ReadError::Io { .. } = whole else { return whole };
+    let unit = source.align().max(512);
+    let mut buf = AlignedBuf::new(unit, unit);
+    let mut at = extent.offset / unit as u64 * unit as u64;
+    while at < extent.end() {
+        // Only the part that lies in the extent must be there: a file may end inside its last unit.
+        let wanted = length((extent.end() - at).min(unit as u64));
+        if let Err(e @ ReadError::Io { .. }) = read_until(source, &mut buf, at, wanted) {
+            return e;
+        }
+        at += unit as u64;
+    }
+    whole
+}
+
+/// Lengths here are bounded by the size of a buffer in memory.
+#[allow(clippy::cast_possible_truncation)]
+fn length(n: u64) -> usize {
+    n as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blockio::faulty::{Faulty, pattern};
+
+    fn read_all(source: &dyn ReadAt, extents: &[Extent]) -> Result<Vec<(u64, Vec<u8>)>, ReadError> {
+        let mut pieces = Vec::new();
+        read_extents(source, extents.iter().copied(), |p| {
+            pieces.push((p.offset, p.bytes.to_vec()));
+            Ok::<_, ReadError>(())
+        })?;
+        Ok(pieces)
+    }
+
+    fn extent(offset: u64, len: u64) -> Extent {
+        Extent { offset, len }
+    }
+
+    #[test]
+    fn long_extents_come_in_pieces_and_in_order() {
+        let source = Faulty::new(4 << 20, 4096);
+        let pieces = read_all(&source, &[extent(4096, 5 << 19), extent(3 << 20, 4096)]).unwrap();
+        let ranges: Vec<_> = pieces.iter().map(|(o, b)| (*o, b.len() as u64)).collect();
+        assert_eq!(
+            ranges,
+            [(4096, 1 << 20), (4096 + (1 << 20), 1 << 20), (4096 + (2 << 20), 1 << 19), (3 << 20, 4096)]
+        );
+        for (offset, bytes) in pieces {
+            assert!(bytes.iter().zip(offset..).all(|(&b, at)| b == pattern(at)));
+        }
+    }
+
+    #[test]
+    fn short_and_interrupted_reads_are_continued() {
+        let mut source = Faulty::new(1 << 20, 4096);
+        source.short = Some(4096);
+        source.interrupt_every = Some(3);
+        let pieces = read_all(&source, &[extent(4096, 900_000)]).unwrap();
+        assert_eq!(pieces[0].1, (4096..904_096).map(pattern).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_buffered_read_may_stop_anywhere() {
+        let mut source = Faulty::new(10_000, 1);
+        source.short = Some(7);
+        assert_eq!(
+            read_all(&source, &[extent(3, 9_997)]).unwrap()[0].1,
+            (3..10_000).map(pattern).collect::<Vec<_>>()
+        );
+    }
+
+    #[test]
+    fn an_error_names_the_first_bad_unit() {
+        let mut source = Faulty::new(1 << 20, 4096);
+        source.bad = Some(extent(500_000, 1));
+        let e = read_all(&source, &[extent(0, 1 << 20)]).unwrap_err();
+        assert_eq!(e.offset(), 500_000 / 4096 * 4096);
+        assert!(matches!(e, ReadError::Io { .. }));
+    }
+
+    #[test]
+    fn a_device_that_shrank_is_an_error_and_not_a_loop() {
+        for real in [0, 4096, 5000, 8191] {
+            let mut source = Faulty::new(1 << 20, 4096);
+            source.ends_at = real;
+            let e = read_all(&source, &[extent(0, 8192)]).unwrap_err();
+            assert!(matches!(e, ReadError::Ended { offset } if offset == real), "{real}: {e}");
+        }
+    }
+}

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! From a device and a set of its blocks to a stream.
+
+use std::io;
+use std::path::Path;
+
+use anyhow::Context;
+
+use crate::blockio::{ReadAt, ReadError, read_extents};
+use crate::report::Progress;
+use crate::runs::BlockSet;
+use crate::stream::Encode;
+use crate::units::{BlockSize, Extent};
+
+/// Bytes in all blocks of a set, without regard to where the device ends.
+///
+/// Up to 2^31 blocks of up to 2^41 bytes: more than 64 bits hold.
+pub fn estimate(blocks: &BlockSet, block_size: BlockSize) -> u128 {
+    u128::from(blocks.len()) * u128::from(block_size.bytes())
+}
+
+/// The byte ranges of a set of blocks, cut off at the device's end.
+pub fn extents(
+    blocks: &BlockSet,
+    block_size: BlockSize,
+    device_bytes: u64,
+) -> impl Iterator<Item = Extent> + '_ {
+    blocks.runs().map_while(move |run| block_size.extent(run, device_bytes))
+}
+
+/// Reads the blocks and writes them as a stream, its end included.
+///
+/// `path` names the device in errors.
+pub fn copy(
+    source: &dyn ReadAt,
+    path: &Path,
+    blocks: &BlockSet,
+    block_size: BlockSize,
+    encoder: &mut dyn Encode,
+    progress: &Progress,
+) -> anyhow::Result<()> {
+    read_extents(source, extents(blocks, block_size, source.size()), |piece| {
+        encoder.piece(&piece).map_err(CopyError::Write)?;
+        progress.advance(piece.bytes.len() as u64);
+        Ok::<_, CopyError>(())
+    })
+    .or_else(|e| match e {
+        CopyError::Read(e) => {
+            let block = block_size.block_of(e.offset());
+            Err(e).with_context(|| format!("{}: block {block} cannot be read", path.display()))
+        }
+        CopyError::Write(e) => Err(e).context(WRITING),
+    })?;
+    encoder.finish().context(WRITING)
+}
+
+const WRITING: &str = "cannot write the stream to stdout";
+
+enum CopyError {
+    Read(ReadError),
+    Write(io::Error),
+}
+
+impl From<ReadError> for CopyError {
+    fn from(e: ReadError) -> Self {
+        CopyError::Read(e)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blockio::Piece;
+    use crate::blockio::faulty::Faulty;
+    use crate::runs::Run;
+
+    /// Takes pieces until it is full.
+    struct Sink {
+        pieces: Vec<(u64, usize)>,
+        room: usize,
+        finished: bool,
+    }
+
+    impl Encode for Sink {
+        fn piece(&mut self, piece: &Piece) -> io::Result<()> {
+            if self.pieces.len() == self.room {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.pieces.push((piece.offset, piece.bytes.len()));
+            Ok(())
+        }
+
+        fn finish(&mut self) -> io::Result<()> {
+            self.finished = true;
+            Ok(())
+        }
+    }
+
+    fn blocks(runs: &[(u64, u64)]) -> BlockSet {
+        let mut set = BlockSet::new(1 << 31);
+        runs.iter().for_each(|&(begin, end)| set.insert(Run { begin, end }));
+        set
+    }
+
+    fn run(source: &Faulty, runs: &[(u64, u64)], room: usize) -> (anyhow::Result<()>, Sink) {
+        let mut sink = Sink { pieces: Vec::new(), room, finished: false };
+        let size = BlockSize::from_sectors(8).unwrap();
+        let result = copy(source, Path::new("/dev/x"), &blocks(runs), size, &mut sink, &Progress::hidden());
+        (result, sink)
+    }
+
+    #[test]
+    fn ranges_past_the_end_are_cut_or_left_out() {
+        let (result, sink) = run(&Faulty::new(10_000, 4096), &[(0, 1), (2, 5), (9, 10)], 9);
+        result.unwrap();
+        assert_eq!(sink.pieces, [(0, 4096), (8192, 10_000 - 8192)]);
+        assert!(sink.finished);
+    }
+
+    #[test]
+    fn a_read_error_names_the_block_and_the_stream_gets_no_end() {
+        let mut source = Faulty::new(1 << 20, 4096);
+        source.bad = Some(Extent { offset: 77 * 4096 + 5, len: 1 });
+        let (result, sink) = run(&source, &[(0, 1), (70, 80)], 9);
+        let message = format!("{:#}", result.unwrap_err());
+        assert!(message.starts_with("/dev/x: block 77 cannot be read: byte 315392: "), "{message}");
+        assert!(!sink.finished);
+    }
+
+    #[test]
+    fn a_write_error_ends_the_copy() {
+        let (result, sink) = run(&Faulty::new(1 << 20, 4096), &[(0, 1), (2, 3), (4, 5)], 1);
+        assert!(format!("{:#}", result.unwrap_err()).starts_with(WRITING));
+        assert!(!sink.finished);
+    }
+
+    #[test]
+    fn the_estimate_has_no_overflow() {
+        let all = blocks(&[(0, 1 << 31)]);
+        assert_eq!(
+            estimate(&all, BlockSize::from_sectors(u32::MAX).unwrap()),
+            (1u128 << 31) * u128::from(u32::MAX) * 512
+        );
+    }
+}

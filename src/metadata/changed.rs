@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Which blocks changed since an era.
+
+use thiserror::Error;
+
+use super::block::Blocks;
+use super::error::{MetadataError, Problem};
+use super::superblock::{self, Superblock, Writeset};
+use super::{array, btree};
+use crate::blockio::ReadAt;
+use crate::runs::BlockSet;
+use crate::units::Era;
+
+/// Bytes of a writeset in the writeset tree: number of bits u32, root u64.
+const WRITESET_BYTES: usize = 12;
+
+/// Eras are u32, so keys of the writeset tree are below this.
+const ERA_LIMIT: u64 = 1 << 32;
+
+/// Which state of the metadata to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View {
+    /// The metadata snapshot of an active device.
+    Snapshot,
+    /// All there is, of a device that is not active. Includes the writeset in progress: after a crash it holds
+    /// marks that are nowhere else.
+    Offline,
+}
+
+/// The blocks that may have changed since an era.
+#[derive(Debug)]
+pub struct Changed {
+    /// The superblock that the answer comes from.
+    pub superblock: Superblock,
+    /// The era asked about.
+    pub since: Era,
+    /// The blocks: all that were written in `since` or later, and perhaps some more.
+    pub blocks: BlockSet,
+}
+
+impl Changed {
+    /// Where the next increment starts: the first era that this answer does not cover wholly.
+    pub fn next_since(&self) -> Era {
+        self.superblock.current_era
+    }
+}
+
+/// Why the question has no answer.
+#[derive(Debug, Error)]
+pub enum ChangedError {
+    /// The metadata are younger than the cursor: they were made anew, and what changed before is not known.
+    #[error(
+        "asked for changes since era {since}, but the current era is {current}: these metadata were made anew \
+         after that cursor was taken, or belong to another device; a full copy is needed"
+    )]
+    FullCopyNeeded {
+        /// The cursor.
+        since: Era,
+        /// The newest era known.
+        current: Era,
+    },
+    /// The metadata cannot be relied on.
+    #[error(transparent)]
+    Metadata(#[from] MetadataError),
+}
+
+/// Finds the blocks written in era `since` or later.
+///
+/// Takes at most one bit of memory for each block of the data device, plus about 1 MiB.
+pub fn changed_since(source: &dyn ReadAt, view: View, since: Era) -> Result<Changed, ChangedError> {
+    let mut blocks = Blocks::new(source);
+    let live = superblock::read_live(&blocks)?;
+    blocks.claim(superblock::LOCATION);
+    match view {
+        View::Offline => collect(&mut blocks, live, since),
+        View::Snapshot => {
+            let Some(location) = live.metadata_snap else {
+                return Err(Problem::NoSnapshot.at(superblock::LOCATION).into());
+            };
+            let snapshot = superblock::read_snapshot(&blocks, location)?;
+            blocks.claim(location);
+            let changed = collect(&mut blocks, snapshot, since);
+            // Somebody else may have dropped the snapshot while it was read. Its blocks were then free to be
+            // reused, by blocks that pass every check, so what was read means nothing; nor does an error.
+            if !still_held(&blocks, location, &changed) {
+                return Err(Problem::SnapshotReplaced.at(location).into());
+            }
+            changed
+        }
+    }
+}
+
+/// Whether the snapshot that was read is the one that is held now. Every snapshot has an era of its own.
+fn still_held(blocks: &Blocks, location: u64, read: &Result<Changed, ChangedError>) -> bool {
+    let held = superblock::read_live(blocks).is_ok_and(|live| live.metadata_snap == Some(location));
+    held && match read {
+        Ok(changed) => superblock::read_snapshot(blocks, location).is_ok_and(|now| now == changed.superblock),
+        Err(_) => true,
+    }
+}
+
+fn collect(blocks: &mut Blocks, superblock: Superblock, since: Era) -> Result<Changed, ChangedError> {
+    if since > superblock.current_era {
+        return Err(ChangedError::FullCopyNeeded { since, current: superblock.current_era });
+    }
+    let mut changed = BlockSet::new(superblock.nr_blocks.into());
+    add_archived_writesets(blocks, &superblock, since, &mut changed)?;
+    if let Some(writeset) = superblock.current_writeset {
+        add_writeset(blocks, writeset, &mut changed)?;
+    }
+    add_era_array(blocks, &superblock, since, &mut changed)?;
+    Ok(Changed { superblock, since, blocks: changed })
+}
+
+fn add_archived_writesets(
+    blocks: &mut Blocks,
+    superblock: &Superblock,
+    since: Era,
+    changed: &mut BlockSet,
+) -> Result<(), MetadataError> {
+    btree::walk(
+        blocks,
+        superblock.writeset_tree_root,
+        WRITESET_BYTES,
+        ERA_LIMIT,
+        &mut |blocks, _leaf, era, value| {
+            if era < u64::from(since.0) {
+                return Ok(());
+            }
+            let (mut nr_bits, mut root) = ([0; 4], [0; 8]);
+            nr_bits.copy_from_slice(&value[..4]);
+            root.copy_from_slice(&value[4..]);
+            let writeset = Writeset { nr_bits: u32::from_le_bytes(nr_bits), root: u64::from_le_bytes(root) };
+            add_writeset(blocks, writeset, changed)
+        },
+    )
+}
+
+/// Bits beyond the device's last block are of a time when the device was larger.
+fn add_writeset(
+    blocks: &mut Blocks,
+    writeset: Writeset,
+    changed: &mut BlockSet,
+) -> Result<(), MetadataError> {
+    let words = u64::from(writeset.nr_bits).div_ceil(64);
+    array::walk(blocks, writeset.root, 8, words, &mut |first, values| {
+        let words = values.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word));
+        for (index, bits) in (first..).zip(words) {
+            changed.union_word(index, bits);
+        }
+    })
+}
+
+/// Entries above the current era cannot be, but taking them for changed is the safe side.
+fn add_era_array(
+    blocks: &mut Blocks,
+    superblock: &Superblock,
+    since: Era,
+    changed: &mut BlockSet,
+) -> Result<(), MetadataError> {
+    array::walk(blocks, superblock.era_array_root, 4, superblock.nr_blocks.into(), &mut |first, values| {
+        let eras = values.as_chunks().0.iter().map(|era| u32::from_le_bytes(*era));
+        // Gathers the bits of a word of the set before they are put there.
+        let (mut word, mut bits) = (first / 64, 0);
+        for (block, era) in (first..).zip(eras) {
+            if block / 64 != word {
+                changed.union_word(word, bits);
+                (word, bits) = (block / 64, 0);
+            }
+            bits |= u64::from(era >= since.0) << (block % 64);
+        }
+        changed.union_word(word, bits);
+    })
+}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Streams of changed blocks: what `era copy` writes and `era apply` reads.
+//!
+//! Version 1 is the format of the classic tools; version 2 is specified in `docs/stream.md`. A reader hands what it
+//! finds to a [`Visitor`], frame by frame, after it has checked it; that the stream is whole is known only
+//! when [`read`] returns.
+
+mod error;
+mod input;
+mod v1;
+mod v2;
+mod visitor;
+mod zeros;
+
+use std::io::{self, Read};
+
+pub use error::{Fault, StreamError};
+pub use v2::{Consistency, Header, Kind, Trailer};
+pub use visitor::{Summary, Version, Visitor};
+
+use crate::blockio::Piece;
+use input::Input;
+
+/// Something that turns pieces of a device into a stream.
+pub trait Encode {
+    /// Appends a piece of an extent; the pieces of an extent come one after another.
+    fn piece(&mut self, piece: &Piece) -> io::Result<()>;
+
+    /// Writes the end of the stream.
+    fn finish(&mut self) -> io::Result<()>;
+}
+
+pub use v1::Encoder as EncoderV1;
+pub use v2::Encoder as EncoderV2;
+
+/// Reads a stream of either version to its end.
+///
+/// A [`StreamError`] in the error says that the stream is at fault; other errors are the visitor's.
+pub fn read(input: impl Read, visitor: &mut dyn Visitor) -> anyhow::Result<Summary> {
+    let mut input = Input::new(input);
+    let mut magic = [0; 8];
+    match input.fill(&mut magic)? {
+        0 => {
+            visitor.begin(None)?;
+            Ok(Summary::empty())
+        }
+        8 if magic == v1::MAGIC => v1::read(&mut input, visitor),
+        8 if magic == v2::MAGIC => v2::read(&mut input, visitor),
+        _ => Err(Fault::NotAStream.at(0).into()),
+    }
+}

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Version 2 of the stream, as `docs/stream.md` specifies it.
+//!
+//! Every record has a number and two checksums; the trailer has a hash over the hashes of all records. Records do not
+//! depend on each other, so that they can be made and checked in parallel.
+
+mod description;
+mod frame;
+mod read;
+mod record;
+mod write;
+
+pub use description::{Consistency, Header, Kind, Trailer};
+pub(super) use read::read;
+pub(super) use record::STREAM_MAGIC as MAGIC;
+pub use write::Encoder;

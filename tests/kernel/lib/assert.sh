@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Checks. Each says what it wanted and what it got, as the reader cannot look into the machine afterwards.
+
+fail() {
+    echo "FAIL: $* (${BASH_SOURCE[-1]##*/}:${BASH_LINENO[-2]})" >&2
+    exit 1
+}
+
+# assert_equal EXPECTED ACTUAL WHAT
+assert_equal() {
+    [ "$1" = "$2" ] || fail "$3: expected '$1', got '$2'"
+}
+
+# assert_same FILE FILE: also for devices; says where they differ.
+assert_same() {
+    cmp -- "$1" "$2" || fail "$1 and $2 differ"
+}
+
+# assert_differ FILE FILE
+assert_differ() {
+    ! cmp -s -- "$1" "$2" || fail "$1 and $2 are the same"
+}
+
+# assert_exit STATUS COMMAND...: commands only, no functions, as those would run without errexit here.
+# What the command printed is left in the files stdout and stderr.
+assert_exit() {
+    local expected=$1 status=0
+    shift
+    "$@" >stdout 2>stderr || status=$?
+    [ "$status" = "$expected" ] || fail "$*: expected exit $expected, got $status: $(tail -n 5 stderr)"
+}
+
+# assert_message PATTERN: the last assert_exit's command said this to people.
+assert_message() {
+    grep -q -- "$1" stderr || fail "no '$1' in: $(cat stderr)"
+}
+
+# wait_until COMMAND...: for what happens soon, but not at once. The limit only ends a test that has failed.
+wait_until() {
+    local tries=0
+    until "$@"; do
+        tries=$((tries + 1))
+        [ "$tries" -lt 200 ] || fail "waited in vain for: $*"
+        sleep 0.05
+    done
+}

@@ -63,12 +63,11 @@ impl Progress {
         }
     }
 
-    /// Takes the bar away, or prints a last line.
-    pub fn finish(&self) {
+    /// Takes the bar away, or prints a last line. Dropping it, as an error does, only takes the bar away.
+    pub fn finish(self) {
         if self.lines.is_some() {
             self.print_line();
         }
-        self.bar.finish_and_clear();
     }
 
     fn print_line(&self) {
@@ -87,5 +86,12 @@ impl Progress {
             ),
             None => eprintln!("{}: {}, {}/s", program(), size(done), size(rate)),
         }
+    }
+}
+
+impl Drop for Progress {
+    /// An error message must not be drawn over.
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
     }
 }

@@ -15,6 +15,7 @@ use crate::blocklist;
 use crate::copy;
 use crate::metadata::{Changed, View, changed_since};
 use crate::runs::BlockSet;
+use crate::sys::raw_stdout;
 use crate::units::Era;
 
 const EXAMPLES: &str = "\
@@ -71,7 +72,7 @@ enum Format {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let changed = ask(args).with_context(|| args.metadata.display().to_string())?;
-    let mut out = BufWriter::new(io::stdout().lock());
+    let mut out = BufWriter::new(raw_stdout().context("stdout")?);
     print(&mut out, &changed, args).and_then(|()| out.flush()).context("cannot write to stdout")
 }
 

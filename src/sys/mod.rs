@@ -6,6 +6,8 @@
 
 mod aligned;
 mod block_device;
+mod stdio;
 
 pub use aligned::AlignedBuf;
 pub use block_device::{DeviceKind, Opened, open_destination, open_metadata, open_source, refuses_direct};
+pub use stdio::raw_stdout;

@@ -45,21 +45,6 @@ impl Destination {
         Ok(Self { path: path.to_owned(), opened, zeroing: Cell::new(Zeroing::Punch) })
     }
 
-    /// Block device or file.
-    pub fn kind(&self) -> DeviceKind {
-        self.opened.kind
-    }
-
-    /// Size in bytes when it was opened.
-    pub fn size(&self) -> u64 {
-        self.opened.size
-    }
-
-    /// Grows a file; the new part is a hole.
-    pub fn grow(&self, size: u64) -> io::Result<()> {
-        self.opened.file.set_len(size)
-    }
-
     fn try_zero(&self, how: Zeroing, extent: Extent) -> io::Result<()> {
         let fallocate = |flags| rustix::fs::fallocate(&self.opened.file, flags, extent.offset, extent.len);
         match how {
@@ -82,6 +67,18 @@ impl Destination {
 }
 
 impl WriteAt for Destination {
+    fn size(&self) -> u64 {
+        self.opened.size
+    }
+
+    fn can_grow(&self) -> bool {
+        self.opened.kind == DeviceKind::File
+    }
+
+    fn grow(&self, size: u64) -> io::Result<()> {
+        self.opened.file.set_len(size)
+    }
+
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
         self.opened.file.write_at(buf, offset)
     }
@@ -161,7 +158,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let destination = Destination::open(&dir.path().join("new")).unwrap();
         destination.sync().unwrap();
-        assert_eq!((destination.kind(), destination.size()), (DeviceKind::File, 0));
+        assert_eq!((destination.can_grow(), destination.size()), (true, 0));
         assert!(Destination::open(dir.path()).is_err());
         assert!(Destination::open(Path::new("/dev/null")).is_err());
     }

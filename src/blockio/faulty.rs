@@ -83,6 +83,18 @@ impl ReadAt for Faulty {
 }
 
 impl WriteAt for Faulty {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn can_grow(&self) -> bool {
+        false
+    }
+
+    fn grow(&self, _size: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
         if self.stuck {
             return Ok(0);

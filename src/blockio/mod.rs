@@ -37,6 +37,15 @@ pub trait ReadAt {
 
 /// A device or file that is written at given positions.
 pub trait WriteAt {
+    /// Size in bytes when it was opened.
+    fn size(&self) -> u64;
+
+    /// Whether it can grow, as a file can and a block device cannot.
+    fn can_grow(&self) -> bool;
+
+    /// Grows it; the new part reads as zeros.
+    fn grow(&self, size: u64) -> io::Result<()>;
+
     /// Writes some of the bytes, as `pwrite` does.
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize>;
 

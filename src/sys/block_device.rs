@@ -63,8 +63,7 @@ pub fn open_destination(path: &Path) -> io::Result<Opened> {
         Ok(DeviceKind::Block) => describe(options.custom_flags(flags(OFlags::EXCL)).open(path)?, false),
         Ok(DeviceKind::File) => describe(options.open(path)?, false),
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            // create_new: what appears at this path between the look and the open is not ours to write.
-            let mut opened = describe(options.create_new(true).mode(0o644).open(path)?, false)?;
+            let mut opened = describe(options.create(true).mode(0o644).open(path)?, false)?;
             opened.created = true;
             Ok(opened)
         }

@@ -284,7 +284,7 @@ fn a_long_list_for_a_huge_device_takes_little_memory() {
     for format in ["1", "2"] {
         let mut child = command("era_copy", &["--format", format, "8192", &fixture.device]).spawn().unwrap();
         child.stdin.take().unwrap().write_all(&list).unwrap();
-        child.stdout.as_mut().unwrap().read_exact(&mut vec![0; 24]).unwrap();
+        child.stdout.as_mut().unwrap().read_exact(&mut [0; 24]).unwrap();
         assert!(peak_kib(child.id()) < 64 << 10, "version {format}: {} KiB", peak_kib(child.id()));
         child.kill().unwrap();
         child.wait().unwrap();

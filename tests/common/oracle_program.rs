@@ -9,7 +9,7 @@ pub fn available(program: &str, debian_package: &str) -> bool {
     if Command::new(program).arg("-V").output().is_ok() {
         return true;
     }
-    let why = format!("{program} is missing: install the Debian package {debian_package}");
+    let why = format!("no {program} in PATH (mind /usr/sbin): install the Debian package {debian_package}");
     assert!(std::env::var_os("ERA_TEST_REQUIRE_ALL").is_none_or(|all| all != "1"), "{why}");
     eprintln!("skipped: {why}");
     false

@@ -31,7 +31,13 @@ fn truncated_snapshots_are_refused() {
     let snapshot = image.layout.first(Part::SnapshotSuperblock);
     let mut verdict = Verdict::default();
     image.file().set_len(snapshot * BLOCK_SIZE as u64).expect("the file is cut");
-    verdict.expect_refusal("cut before it", image.path(), &["--metadata-snapshot"], &[snapshot], "end");
+    verdict.expect_refusal(
+        "cut before it",
+        image.path(),
+        &["--metadata-snapshot"],
+        &[snapshot],
+        "past the end",
+    );
     verdict.finish();
 }
 
@@ -49,9 +55,9 @@ fn files_without_metadata_are_refused() {
         *byte = (i.wrapping_mul(0x9e37_79b9) >> 24) as u8;
     }
     for (name, bytes, says) in [
-        ("empty", vec![], "end"),
-        ("one byte", vec![0], "end"),
-        ("4095 zeros", vec![0; BLOCK_SIZE - 1], "end"),
+        ("empty", vec![], "past the end"),
+        ("one byte", vec![0], "past the end"),
+        ("4095 zeros", vec![0; BLOCK_SIZE - 1], "past the end"),
         ("zeros", vec![0; 64 * BLOCK_SIZE], "not formatted"),
         ("noise", random_looking, "checksum"),
     ] {

@@ -59,7 +59,7 @@ fn blocks_past_the_end_are_named() {
     let field = pointer(&image, leaf, 0);
     image.patch(leaf, |bytes| put_u64(bytes, field, end));
     let mut verdict = Verdict::default();
-    verdict.expect_refusal("past the end", image.path(), &[], &[leaf, end], "end");
+    verdict.expect_refusal("past the end", image.path(), &[], &[leaf, end], "past the end");
     verdict.finish();
 }
 

@@ -94,9 +94,9 @@ fn wrong_snapshot_pointers_are_refused() {
         ("none is held", 0, "no metadata snapshot"),
         ("a b-tree node", node, "checksum"),
         ("an array block", values, "checksum"),
-        ("the first block past the end", end, "end"),
-        ("far past the end", u64::MAX, "end"),
-        ("an offset that overflows", 1 << 52, "end"),
+        ("the first block past the end", end, "past the end"),
+        ("far past the end", u64::MAX, "past the end"),
+        ("an offset that overflows", 1 << 52, "past the end"),
     ] {
         image.patch(0, |bytes| put_u64(bytes, sb::METADATA_SNAP, target));
         let row = format!("snapshot pointer: {name}");

@@ -27,9 +27,15 @@ export PATH="/run/bin:$PATH" TMPDIR=/run/tmp HOME=/run/tmp
 export DM_DISABLE_UDEV=1
 /run/bin/modprobe -a dm-mod loop
 
+# The scenario prints to a pipe, as on a terminal programs would draw progress bars. What it leaves running may still
+# hold the pipe at the end, so there is no waiting for the end of that; but everything printed must have gone through.
 stty -F /dev/ttyS0 -opost
+mkfifo /run/output
+cat /run/output >/dev/ttyS0 &
 status=0
-(cd /run/work && exec bash "$ERA_TEST_DIR/run.sh") </dev/null >/dev/ttyS0 2>&1 || status=$?
+(cd /run/work && exec bash "$ERA_TEST_DIR/run.sh") </dev/null >/run/output 2>&1 || status=$?
+exec 9<>/run/output
+while read -r -t 0 -u 9; do sleep 0.01; done
 
 # What a next boot shall find must be on the host before the machine is killed, which a status means.
 sync

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Checks. Each says what it wanted and what it got, as the reader cannot look into the machine afterwards.
 
+# The place is the line of the scenario, however deep in lib/ the failure is: the last caller but run.sh.
 fail() {
-    echo "FAIL: $* (${BASH_SOURCE[-1]##*/}:${BASH_LINENO[-2]})" >&2
+    echo "FAIL: $* (${BASH_SOURCE[-2]##*/}:${BASH_LINENO[-3]})" >&2
     exit 1
 }
 

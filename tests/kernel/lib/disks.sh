@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Disks: in memory for one boot, or in a file of the host for several.
 
-# new_disk NAME MEBIBYTES: a disk of zeros that lasts for this boot; prints its device.
+# new_disk NAME SIZE: a disk of zeros, of a size like 64M, that lasts for this boot; prints its device.
 new_disk() {
-    truncate -s "$2M" "/run/disks/$1"
+    truncate -s "$2" "/run/disks/$1"
     losetup --find --show "/run/disks/$1"
 }
 

@@ -49,3 +49,15 @@ invalidated_now() {
     invalidated "$2" "$3" --metadata-snapshot
     drop_snapshot "$1"
 }
+
+# changed META SINCE: what we say about a device that is not active, as lines BEGIN END.
+changed() {
+    era changed --metadata "$1" --since "$2"
+}
+
+# changed_now NAME META SINCE: the same of an active device.
+changed_now() {
+    take_snapshot "$1"
+    era changed --metadata "$2" --metadata-snapshot --since "$3"
+    drop_snapshot "$1"
+}

@@ -4,8 +4,8 @@
 # needs: era_invalidate
 
 block=128
-data=$(new_disk data 64)
-meta=$(new_disk meta 8)
+data=$(new_disk data 64M)
+meta=$(new_disk meta 8M)
 dmsetup create under --table "0 $(sectors_of "$data") linear $data 0"
 under=/dev/mapper/under
 make_era vol "$under" "$meta" $block

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # A buffered read of a block device does not see what the filesystem mounted from it has written since; O_DIRECT does.
 
-data=$(new_disk data 64)
-meta=$(new_disk meta 8)
+data=$(new_disk data 64M)
+meta=$(new_disk meta 8M)
 mkfs.ext4 -q -b 4096 "$data"
 make_era vol "$data" "$meta" 128
 vol=/dev/mapper/vol

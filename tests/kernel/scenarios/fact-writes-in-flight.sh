@@ -5,8 +5,8 @@
 # needs: era_invalidate
 
 block=128
-data=$(new_disk data 64)
-meta=$(new_disk meta 8)
+data=$(new_disk data 64M)
+meta=$(new_disk meta 8M)
 # A suspended device below the tracker holds writes back for exactly as long as we want.
 dmsetup create slow --table "0 $(sectors_of "$data") linear $data 0"
 make_era vol /dev/mapper/slow "$meta" $block

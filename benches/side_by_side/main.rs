@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! `era` side by side with what one would use in its place: `cargo bench --bench side_by_side`.
+//!
+//! A number of its own says little about a program that mostly waits for a disk. So each [`work`] is done by several
+//! contestants, in turn, round after round, on the same data: what the machine does besides, and a disk whose speed
+//! drifts, meet all of them alike. The tools it is compared with are started as a shell would start them.
+//!
+//! Exit code 0 when the [`targets`] are met, 1 when one is missed, 2 when there was an error.
+//!
+//! Environment:
+//! - `BENCH_MIB`: size of the data file instead of the one chosen to fit the time.
+//! - `CLASSIC`: a directory with `era_copy` and `era_apply` of the classic tools, which then take part.
+
+mod cache;
+mod data;
+mod loop_device;
+mod machine;
+#[path = "../../tests/common/metadata_builder.rs"]
+mod metadata_builder;
+mod names;
+mod peak;
+mod pipeline;
+mod random;
+mod scattered;
+mod table;
+mod targets;
+mod work;
+mod works;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+fn main() -> ExitCode {
+    // `cargo test --benches` starts this too, without the argument.
+    if !std::env::args().any(|arg| arg == "--bench") {
+        return ExitCode::SUCCESS;
+    }
+    match bench() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(e) => {
+            eprintln!("side_by_side: {e:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Runs all works; returns whether the targets were met.
+fn bench() -> anyhow::Result<bool> {
+    // An interrupted run returns through all destructors, and so removes its files.
+    let interrupted = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, interrupted.clone())?;
+    }
+    let data = data::Data::make()?;
+    table::head(&machine::describe(data.dir())?, &data);
+    let mut standings = Vec::new();
+    for make in works::ALL {
+        let work = match make(&data)? {
+            works::Entry::Work(work) => work,
+            works::Entry::LeftOut { title, why } => {
+                table::left_out(title, &why);
+                continue;
+            }
+        };
+        let standing = work.compete(&interrupted)?;
+        table::rows(&work, &standing);
+        standings.push(standing);
+    }
+    let verdicts = targets::judge(&standings);
+    table::verdicts(&verdicts);
+    Ok(verdicts.iter().all(|verdict| verdict.met))
+}

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The short names that stand for paths in the commands, so that the table can print what was run.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+#[derive(Clone, Default)]
+pub struct Names(HashMap<&'static str, PathBuf>);
+
+impl Names {
+    pub fn with(&self, name: &'static str, path: impl Into<PathBuf>) -> Self {
+        let mut names = self.clone();
+        names.0.insert(name, path.into());
+        names
+    }
+
+    pub fn path(&self, name: &str) -> Option<&Path> {
+        self.0.get(name).map(PathBuf::as_path)
+    }
+
+    /// Whether a program can be started: one of ours, or one that is installed.
+    pub fn has_program(&self, name: &str) -> bool {
+        let installed = |dir: PathBuf| dir.join(name).is_file();
+        self.0.contains_key(name)
+            || std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(installed))
+    }
+
+    /// A word of a command: a name, a word like `if=NAME`, or anything else, which stands for itself.
+    pub fn resolve(&self, word: &str) -> OsString {
+        let (key, name) = word.split_once('=').map_or(("", word), |(key, name)| (key, name));
+        match self.path(name) {
+            Some(path) if key.is_empty() => path.into(),
+            Some(path) => {
+                let mut word = OsString::from(key);
+                word.push("=");
+                word.push(path);
+                word
+            }
+            None => word.into(),
+        }
+    }
+}

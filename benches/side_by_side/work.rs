@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! A work and those who do it, in turn.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, bail};
+
+use crate::cache;
+use crate::loop_device::LoopDevice;
+use crate::names::Names;
+use crate::pipeline::{Cost, Peak, Pipeline};
+
+/// Rounds that count. One more comes first, in which programs and file maps get into memory.
+pub const ROUNDS: usize = 5;
+
+pub struct Work {
+    pub title: String,
+    /// What each contestant has to get through.
+    pub bytes: u64,
+    /// The first is the reference.
+    contestants: Vec<Contestant>,
+    /// Commands that cannot run here, and the programs that they lack.
+    pub left_out: Vec<(String, String)>,
+    /// Read by the contestants; put out of the page cache before each run.
+    inputs: Vec<PathBuf>,
+    /// Written by the contestants; removed before each run, so that each writes to a new file.
+    output: PathBuf,
+    names: Names,
+    device: Option<LoopDevice>,
+}
+
+struct Contestant {
+    label: String,
+    run: Box<dyn Fn() -> anyhow::Result<Cost>>,
+}
+
+/// How a contestant did.
+pub struct Standing {
+    pub label: String,
+    /// The median.
+    pub seconds: f64,
+    /// How many times as fast as the reference: the median of the rounds' ratios. A disk whose speed drifts from
+    /// round to round does not change it.
+    pub ratio: f64,
+    /// Of each program, the highest of all rounds.
+    pub peaks: Vec<Peak>,
+}
+
+/// All contestants' standings in one work.
+pub struct Standings {
+    pub title: String,
+    pub contestants: Vec<Standing>,
+}
+
+impl Work {
+    /// A work on the file that is called FILE in the commands. OUT is a new file in the directory of TMP.
+    pub fn new(title: &str, bytes: u64, names: &Names) -> Self {
+        let tmp = names.path("TMP").expect("every work has a directory");
+        let output = tmp.join("out");
+        let names = names.with("OUT", &output);
+        let inputs = names.path("FILE").map(PathBuf::from).into_iter().collect();
+        Self {
+            title: title.into(),
+            bytes,
+            contestants: Vec::new(),
+            left_out: Vec::new(),
+            inputs,
+            output,
+            names,
+            device: None,
+        }
+    }
+
+    /// Adds a command line.
+    pub fn command(mut self, label: &str) -> Self {
+        let complaints = self.names.path("TMP").expect("see new").join("complaints");
+        let pipeline = Pipeline::new(label, &self.names, complaints);
+        match pipeline.missing(&self.names) {
+            // Nobody expects the classic tools to be there.
+            Some(program) if program.starts_with("classic/") => {}
+            Some(program) => self.left_out.push((label.into(), program.into())),
+            None => self
+                .contestants
+                .push(Contestant { label: label.into(), run: Box::new(move || pipeline.run()) }),
+        }
+        self
+    }
+
+    /// Adds something that this program does itself.
+    pub fn function(mut self, label: &str, run: impl Fn() -> anyhow::Result<Cost> + 'static) -> Self {
+        self.contestants.push(Contestant { label: label.into(), run: Box::new(run) });
+        self
+    }
+
+    /// Keeps a device that the commands use.
+    pub fn holding(mut self, device: LoopDevice) -> Self {
+        self.device = Some(device);
+        self
+    }
+
+    /// Runs all contestants, in turn, the first one of a round being another each time.
+    pub fn compete(&self, interrupted: &AtomicBool) -> anyhow::Result<Standings> {
+        let count = self.contestants.len();
+        let mut costs: Vec<Vec<Cost>> = (0..count).map(|_| Vec::new()).collect();
+        for round in 0..=ROUNDS {
+            for turn in 0..count {
+                let who = (round + turn) % count;
+                let cost = self.run(&self.contestants[who])?;
+                if interrupted.load(Ordering::Relaxed) {
+                    bail!("interrupted");
+                }
+                if round > 0 {
+                    costs[who].push(cost);
+                }
+            }
+        }
+        self.remove_output()?;
+        let standing = |(contestant, own): (&Contestant, &Vec<Cost>)| Standing {
+            label: contestant.label.clone(),
+            seconds: median(own.iter().map(seconds)),
+            ratio: median(costs[0].iter().zip(own).map(|(first, own)| seconds(first) / seconds(own))),
+            peaks: highest(own),
+        };
+        let contestants = self.contestants.iter().zip(&costs).map(standing).collect();
+        Ok(Standings { title: self.title.clone(), contestants })
+    }
+
+    fn run(&self, contestant: &Contestant) -> anyhow::Result<Cost> {
+        self.remove_output()?;
+        self.inputs.iter().try_for_each(|path| cache::evict(path))?;
+        (contestant.run)().with_context(|| contestant.label.clone())
+    }
+
+    fn remove_output(&self) -> anyhow::Result<()> {
+        match fs::remove_file(&self.output) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e).context("cannot remove the last output"),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Standings {
+    pub fn of(&self, label: &str) -> Option<&Standing> {
+        self.contestants.iter().find(|standing| standing.label == label)
+    }
+}
+
+fn seconds(cost: &Cost) -> f64 {
+    cost.time.as_secs_f64()
+}
+
+fn median(values: impl Iterator<Item = f64>) -> f64 {
+    let mut values: Vec<_> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn highest(costs: &[Cost]) -> Vec<Peak> {
+    let mut peaks = costs[0].peaks.clone();
+    for cost in costs {
+        for (peak, other) in peaks.iter_mut().zip(&cost.peaks) {
+            peak.bytes = peak.bytes.max(other.bytes);
+        }
+    }
+    peaks
+}

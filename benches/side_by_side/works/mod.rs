@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The works, in the order of the table.
+
+mod compressed;
+mod disk_to_disk;
+mod metadata;
+mod scattered;
+mod whole;
+mod zeros;
+
+use era::runs::{BlockSet, Run};
+
+use crate::data::Data;
+use crate::names::Names;
+use crate::work::Work;
+
+/// Reads the whole device in blocks of 512 KiB and writes version 1.
+pub const ERA_COPY: &str = "era_copy 1024 FILE < LIST";
+pub const DD_64K: &str = "dd if=FILE bs=64K iflag=direct";
+const DD_4M: &str = "dd if=FILE bs=4M iflag=direct";
+const ERA_COPY_V2: &str = "era_copy --format 2 1024 FILE < LIST";
+const CLASSIC_COPY: &str = "classic/era_copy 1024 FILE < LIST";
+
+/// The block size of those commands.
+const BLOCK_BYTES: u64 = 1024 * 512;
+
+/// Something to do, or why it cannot be done here.
+pub enum Entry {
+    Work(Work),
+    LeftOut { title: &'static str, why: String },
+}
+
+/// Makes the data of a work when its turn comes.
+type Make = fn(&Data) -> anyhow::Result<Entry>;
+
+pub const ALL: [Make; 9] = [
+    whole::file,
+    whole::block_device,
+    whole::pipe,
+    disk_to_disk::make,
+    scattered::large_blocks,
+    scattered::small_blocks,
+    zeros::make,
+    compressed::make,
+    metadata::make,
+];
+
+/// LIST, of all blocks of so many bytes.
+fn with_list_of_all(data: &Data, bytes: u64) -> anyhow::Result<Names> {
+    let end = bytes / BLOCK_BYTES;
+    let mut blocks = BlockSet::new(end);
+    blocks.insert(Run { begin: 0, end });
+    Ok(data.names().with("LIST", data.list("all-blocks", &blocks)?))
+}

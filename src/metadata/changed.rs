@@ -73,30 +73,33 @@ pub fn changed_since(source: &dyn ReadAt, view: View, since: Era) -> Result<Chan
     blocks.claim(superblock::LOCATION);
     match view {
         View::Offline => collect(&mut blocks, live, since),
-        View::Snapshot => {
-            let Some(location) = live.metadata_snap else {
-                return Err(Problem::NoSnapshot.at(superblock::LOCATION).into());
-            };
-            let snapshot = superblock::read_snapshot(&blocks, location)?;
-            blocks.claim(location);
-            let changed = collect(&mut blocks, snapshot, since);
-            // Somebody else may have dropped the snapshot while it was read. Its blocks were then free to be
-            // reused, by blocks that pass every check, so what was read means nothing; nor does an error.
-            if !still_held(&blocks, location, &changed) {
-                return Err(Problem::SnapshotReplaced.at(location).into());
-            }
-            changed
-        }
+        View::Snapshot => changed_in_snapshot(&mut blocks, &live, since),
     }
 }
 
-/// Whether the snapshot that was read is the one that is held now. Every snapshot has an era of its own.
-fn still_held(blocks: &Blocks, location: u64, read: &Result<Changed, ChangedError>) -> bool {
-    let held = superblock::read_live(blocks).is_ok_and(|live| live.metadata_snap == Some(location));
-    held && match read {
-        Ok(changed) => superblock::read_snapshot(blocks, location).is_ok_and(|now| now == changed.superblock),
-        Err(_) => true,
+/// Somebody else may drop the snapshot while it is read. Its blocks are then free to be reused, also by blocks that
+/// pass every check, so that what was read means nothing, be it an answer or an error.
+fn changed_in_snapshot(blocks: &mut Blocks, live: &Superblock, since: Era) -> Result<Changed, ChangedError> {
+    let Some(location) = live.metadata_snap else {
+        return Err(Problem::NoSnapshot.at(superblock::LOCATION).into());
+    };
+    let snapshot = superblock::read_snapshot(blocks, location);
+    let identity = snapshot.as_ref().ok().cloned();
+    let answer = snapshot.map_err(ChangedError::from).and_then(|snapshot| {
+        blocks.claim(location);
+        collect(blocks, snapshot, since)
+    });
+    if is_still_held(blocks, location, identity.as_ref()) {
+        answer
+    } else {
+        Err(Problem::SnapshotReplaced.at(location).into())
     }
+}
+
+/// Whether the snapshot at this location is held, and is the one that was read: every snapshot has an era of its own.
+fn is_still_held(blocks: &Blocks, location: u64, read: Option<&Superblock>) -> bool {
+    superblock::read_live(blocks).is_ok_and(|live| live.metadata_snap == Some(location))
+        && read.is_none_or(|read| superblock::read_snapshot(blocks, location).is_ok_and(|now| now == *read))
 }
 
 fn collect(blocks: &mut Blocks, superblock: Superblock, since: Era) -> Result<Changed, ChangedError> {

@@ -41,7 +41,7 @@ wait_until() {
     local tries=0
     until "$@"; do
         tries=$((tries + 1))
-        [ "$tries" -lt 200 ] || fail "waited in vain for: $*"
+        [ "$tries" -lt 600 ] || fail "waited in vain for: $*"
         sleep 0.05
     done
 }

@@ -25,7 +25,8 @@ assert_refused() {
 }
 
 mkfs.ext4 -q "$target"
-mount "$target" /run/mnt
+# Read-only, so that the filesystem does not change it either.
+mount -o ro "$target" /run/mnt
 assert_refused "$target"
 umount /run/mnt
 

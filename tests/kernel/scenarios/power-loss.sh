@@ -6,9 +6,9 @@
 # disk: meta 8
 
 boot_1() {
-    lose_power_while_writing "$(ubd_disk data)" "$(ubd_disk meta)"
+    lose_power_while_writing "$(ubd_disk data)" "$(ubd_disk meta)" /run/host/mirror
 }
 
 boot_2() {
-    check_after_power_loss "$(ubd_disk data)" "$(ubd_disk meta)"
+    check_after_power_loss "$(ubd_disk data)" "$(ubd_disk meta)" /run/host/mirror
 }

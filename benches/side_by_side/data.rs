@@ -2,11 +2,9 @@
 //! The data of the benchmark, the same on every machine but for the size.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufWriter, Seek, SeekFrom, Write};
-use std::ops::Range;
+use std::io::{BufWriter, Write};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use anyhow::Context;
 use era::blocklist;
@@ -14,26 +12,18 @@ use era::runs::BlockSet;
 use tempfile::TempDir;
 
 use crate::names::Names;
-use crate::pipeline::Pipeline;
 use crate::random::Random;
-use crate::table::mib;
-use crate::{cache, work};
 
 const MIB: u64 = 1 << 20;
 
-/// The largest data file, and what it is halved down to on a slow disk.
-const SIZES_MIB: [u64; 3] = [1024, 512, 256];
-
-/// All works together read and write the data file about so many times a round.
-const PASSES_A_ROUND: f64 = 26.0;
-
-/// What they may take, which leaves something of the five minutes for what does not grow with the file.
-const SECONDS: f64 = 200.0;
+/// The data file to begin with, and the least that it is halved to on a slow disk.
+const MOST_MIB: u64 = 1024;
+const LEAST_MIB: u64 = 64;
 
 /// The temporary directory and the random data in it.
 pub struct Data {
     dir: TempDir,
-    bytes: u64,
+    mib: u64,
     names: Names,
 }
 
@@ -42,19 +32,14 @@ impl Data {
     pub fn make() -> anyhow::Result<Self> {
         let dir = TempDir::with_prefix_in("side_by_side-", env!("CARGO_TARGET_TMPDIR"))
             .context("cannot make a temporary directory")?;
-        let file = dir.path().join("random");
-        let names = programs(dir.path())?.with("TMP", dir.path()).with("FILE", &file);
-        let bytes = match std::env::var("BENCH_MIB") {
-            Ok(text) => text.parse::<u64>().context("BENCH_MIB")? * MIB,
-            Err(_) => {
-                let least = SIZES_MIB[SIZES_MIB.len() - 1] * MIB;
-                write_random(&file, 0..least / MIB)?;
-                fitting_size(&names, least)?
-            }
+        let names = programs(dir.path())?.with("TMP", dir.path()).with("FILE", dir.path().join("random"));
+        let mib = match std::env::var("BENCH_MIB") {
+            Ok(text) => text.parse().context("BENCH_MIB")?,
+            Err(_) => MOST_MIB,
         };
-        let have = file.metadata().map_or(0, |metadata| metadata.len());
-        write_random(&file, have / MIB..bytes / MIB)?;
-        Ok(Self { dir, bytes, names })
+        let data = Self { dir, mib, names };
+        data.file("random", mib, |piece, bytes| Random::new(piece).fill(bytes))?;
+        Ok(data)
     }
 
     pub fn dir(&self) -> &Path {
@@ -63,7 +48,19 @@ impl Data {
 
     /// Size of the random data.
     pub fn bytes(&self) -> u64 {
-        self.bytes
+        self.mib * MIB
+    }
+
+    /// Makes the random data half as large; returns false where that is as small as it gets.
+    pub fn halve(&mut self) -> anyhow::Result<bool> {
+        let fixed = std::env::var_os("BENCH_MIB").is_some();
+        if fixed || self.mib / 2 < LEAST_MIB {
+            return Ok(false);
+        }
+        self.mib /= 2;
+        let file = self.names.path("FILE").expect("named when it was made");
+        OpenOptions::new().write(true).open(file)?.set_len(self.bytes())?;
+        Ok(true)
     }
 
     /// FILE, the random data; TMP, the directory; and our programs.
@@ -71,14 +68,22 @@ impl Data {
         &self.names
     }
 
-    pub fn describe(&self) -> String {
-        format!("{} MiB of random bytes, if nothing else is said", mib(self.bytes))
-    }
-
-    /// Makes another file of so many MiB, each filled by a call of `fill` with its number.
-    pub fn file(&self, name: &str, mib: u64, fill: impl FnMut(u64, &mut [u8])) -> anyhow::Result<PathBuf> {
+    /// Makes a file of so many MiB, each filled by a call of `fill` with its number.
+    pub fn file(
+        &self,
+        name: &str,
+        mib: u64,
+        mut fill: impl FnMut(u64, &mut [u8]),
+    ) -> anyhow::Result<PathBuf> {
         let path = self.dir().join(name);
-        write_pieces(&path, 0..mib, fill)?;
+        let mut file = File::create(&path)?;
+        let mut bytes = vec![0; usize::try_from(MIB)?];
+        for piece in 0..mib {
+            fill(piece, &mut bytes);
+            file.write_all(&bytes).with_context(|| format!("{}: cannot write", path.display()))?;
+        }
+        // Only what is on the disk can be dropped from the page cache.
+        file.sync_all()?;
         Ok(path)
     }
 
@@ -105,35 +110,4 @@ fn programs(dir: &Path) -> anyhow::Result<Names> {
         names = names.with("classic/era_apply", path("era_apply")?);
     }
     Ok(names)
-}
-
-/// The largest size with which all works stay within the time, by the speed of a plain read.
-fn fitting_size(names: &Names, probe_bytes: u64) -> anyhow::Result<u64> {
-    let path = names.path("FILE").expect("just named");
-    cache::evict(path)?;
-    let complaints = path.with_file_name("complaints");
-    let begin = Instant::now();
-    Pipeline::new("dd if=FILE bs=4M iflag=direct", names, complaints).run()?;
-    let mib_a_second = mib(probe_bytes) / begin.elapsed().as_secs_f64();
-    let seconds = |mib: u64| mib as f64 * PASSES_A_ROUND * (work::ROUNDS + 1) as f64 / mib_a_second;
-    let fits = SIZES_MIB.into_iter().find(|size| seconds(*size) <= SECONDS);
-    Ok(fits.map_or(probe_bytes, |size| size * MIB))
-}
-
-/// Each piece is random from a seed of its own, so that a file can be continued.
-fn write_random(path: &Path, pieces: Range<u64>) -> anyhow::Result<()> {
-    write_pieces(path, pieces, |piece, bytes| Random::new(piece).fill(bytes))
-}
-
-fn write_pieces(path: &Path, pieces: Range<u64>, mut fill: impl FnMut(u64, &mut [u8])) -> anyhow::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
-    file.seek(SeekFrom::Start(pieces.start * MIB))?;
-    let mut bytes = vec![0; 1 << 20];
-    for piece in pieces {
-        fill(piece, &mut bytes);
-        file.write_all(&bytes).with_context(|| format!("{}: cannot write", path.display()))?;
-    }
-    // Only what is on the disk can be dropped from the page cache.
-    file.sync_all()?;
-    Ok(())
 }

@@ -8,7 +8,7 @@
 //! Exit code 0 when the [`targets`] are met, 1 when one is missed, 2 when there was an error.
 //!
 //! Environment:
-//! - `BENCH_MIB`: size of the data file instead of the one chosen to fit the time.
+//! - `BENCH_MIB`: size of the data file. Without it, 1024, halved as often as the time demands.
 //! - `CLASSIC`: a directory with `era_copy` and `era_apply` of the classic tools, which then take part.
 
 mod cache;
@@ -22,6 +22,7 @@ mod peak;
 mod pipeline;
 mod random;
 mod scattered;
+mod schedule;
 mod table;
 mod targets;
 mod work;
@@ -31,7 +32,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use data::Data;
+use schedule::Schedule;
 use signal_hook::consts::{SIGINT, SIGTERM};
+use works::{Entry, Plan};
 
 fn main() -> ExitCode {
     // `cargo test --benches` starts this too, without the argument.
@@ -55,22 +59,42 @@ fn bench() -> anyhow::Result<bool> {
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, interrupted.clone())?;
     }
-    let data = data::Data::make()?;
-    table::head(&machine::describe(data.dir())?, &data);
+    let mut schedule = Schedule::new(works::ALL.iter().map(|plan| plan.share).sum());
+    let mut data = Data::make()?;
+    table::head(&machine::describe(data.dir())?);
     let mut standings = Vec::new();
-    for make in works::ALL {
-        let work = match make(&data)? {
-            works::Entry::Work(work) => work,
-            works::Entry::LeftOut { title, why } => {
-                table::left_out(title, &why);
-                continue;
+    for plan in works::ALL {
+        match prepare(plan, &mut data, &schedule, &interrupted)? {
+            Entry::LeftOut { title, why } => table::left_out(title, &why),
+            Entry::Fixed(work) | Entry::Scaling(work) => {
+                let standing = work.compete(&interrupted)?;
+                table::rows(&work, &standing);
+                standings.push(standing);
             }
-        };
-        let standing = work.compete(&interrupted)?;
-        table::rows(&work, &standing);
-        standings.push(standing);
+        }
+        schedule.advance(plan.share);
     }
     let verdicts = targets::judge(&standings);
     table::verdicts(&verdicts);
     Ok(verdicts.iter().all(|verdict| verdict.met))
+}
+
+/// Makes a work and warms it up, on a data file halved until its rounds fit into the time.
+fn prepare(
+    plan: Plan,
+    data: &mut Data,
+    schedule: &Schedule,
+    interrupted: &AtomicBool,
+) -> anyhow::Result<Entry> {
+    loop {
+        let entry = (plan.make)(data)?;
+        let fits = match &entry {
+            Entry::LeftOut { .. } => true,
+            Entry::Fixed(work) => work.warm_up(interrupted).map(|_| true)?,
+            Entry::Scaling(work) => schedule.has_room_for(plan.share, work.warm_up(interrupted)?),
+        };
+        if fits || !data.halve()? {
+            return Ok(entry);
+        }
+    }
 }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! The table, printed work by work as the results come in.
 
-use crate::data::Data;
 use crate::pipeline::Peak;
 use crate::targets::Verdict;
 use crate::work::{ROUNDS, Standings, Work};
@@ -9,15 +8,11 @@ use crate::work::{ROUNDS, Standings, Work};
 /// Room for the longest command.
 const LABEL_WIDTH: usize = 63;
 
-pub fn head(machine: &[(&str, String)], data: &Data) {
+pub fn head(machine: &[(&str, String)]) {
     for (what, value) in machine {
         println!("{what:<12}{value}");
     }
-    println!("{:<12}{}", "data", data.describe());
-    println!(
-        "{:<12}{ROUNDS} rounds after one that does not count; page cache dropped before each run",
-        "runs"
-    );
+    println!("{:<12}{ROUNDS} rounds after a warm-up; page cache dropped before each run", "runs");
     println!(
         "\nMedians. ratio: how many times as fast as the first of its group, the median of all rounds.\n\
          peak: the most memory of each program of the pipeline, in MiB.\n"
@@ -26,14 +21,14 @@ pub fn head(machine: &[(&str, String)], data: &Data) {
 }
 
 pub fn rows(work: &Work, standings: &Standings) {
-    println!("\n{}", work.title);
+    println!("\n{} ({:.0} MiB)", work.title, mib(work.bytes));
     for standing in &standings.contestants {
         println!(
             "  {:<width$} {:>8.3} {:>8.0} {:>6.2}  {}",
             standing.label,
-            standing.seconds,
-            mib(work.bytes) / standing.seconds,
-            standing.ratio,
+            standing.seconds(),
+            mib(work.bytes) / standing.seconds(),
+            standing.ratio_to(standings.reference()),
             peaks(&standing.peaks),
             width = LABEL_WIDTH - 2,
         );

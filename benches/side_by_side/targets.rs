@@ -26,7 +26,7 @@ pub fn judge(all: &[Standings]) -> Vec<Verdict> {
 /// Copying a whole device is not slower than the plain tool with a common block size.
 fn keeps_up(standings: &Standings) -> Option<Verdict> {
     let (own, rival) = (standings.of(ERA_COPY)?, standings.of(DD_64K)?);
-    let ratio = own.ratio / rival.ratio;
+    let ratio = own.ratio_to(rival);
     Some(Verdict {
         met: ratio >= 1.0 - TOLERANCE,
         what: format!("{}: era_copy is {ratio:.2} times as fast as dd bs=64K iflag=direct", standings.title),

@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
@@ -13,8 +14,8 @@ use crate::loop_device::LoopDevice;
 use crate::names::Names;
 use crate::pipeline::{Cost, Peak, Pipeline};
 
-/// Rounds that count. One more comes first, in which programs and file maps get into memory.
-pub const ROUNDS: usize = 5;
+/// Rounds that count. A warm-up comes first, in which programs and file maps get into memory.
+pub const ROUNDS: u32 = 5;
 
 pub struct Work {
     pub title: String,
@@ -25,7 +26,7 @@ pub struct Work {
     /// Commands that cannot run here, and the programs that they lack.
     pub left_out: Vec<(String, String)>,
     /// Read by the contestants; put out of the page cache before each run.
-    inputs: Vec<PathBuf>,
+    input: PathBuf,
     /// Written by the contestants; removed before each run, so that each writes to a new file.
     output: PathBuf,
     names: Names,
@@ -40,11 +41,8 @@ struct Contestant {
 /// How a contestant did.
 pub struct Standing {
     pub label: String,
-    /// The median.
-    pub seconds: f64,
-    /// How many times as fast as the reference: the median of the rounds' ratios. A disk whose speed drifts from
-    /// round to round does not change it.
-    pub ratio: f64,
+    /// Seconds of each round.
+    rounds: Vec<f64>,
     /// Of each program, the highest of all rounds.
     pub peaks: Vec<Peak>,
 }
@@ -61,13 +59,13 @@ impl Work {
         let tmp = names.path("TMP").expect("every work has a directory");
         let output = tmp.join("out");
         let names = names.with("OUT", &output);
-        let inputs = names.path("FILE").map(PathBuf::from).into_iter().collect();
+        let input = names.path("FILE").expect("every work reads something").to_owned();
         Self {
             title: title.into(),
             bytes,
             contestants: Vec::new(),
             left_out: Vec::new(),
-            inputs,
+            input,
             output,
             names,
             device: None,
@@ -101,37 +99,43 @@ impl Work {
         self
     }
 
+    /// Has each contestant run once; returns how long that took.
+    pub fn warm_up(&self, interrupted: &AtomicBool) -> anyhow::Result<Duration> {
+        let begin = Instant::now();
+        for contestant in &self.contestants {
+            self.run(contestant, interrupted)?;
+        }
+        Ok(begin.elapsed())
+    }
+
     /// Runs all contestants, in turn, the first one of a round being another each time.
     pub fn compete(&self, interrupted: &AtomicBool) -> anyhow::Result<Standings> {
         let count = self.contestants.len();
         let mut costs: Vec<Vec<Cost>> = (0..count).map(|_| Vec::new()).collect();
-        for round in 0..=ROUNDS {
+        for round in 0..ROUNDS as usize {
             for turn in 0..count {
                 let who = (round + turn) % count;
-                let cost = self.run(&self.contestants[who])?;
-                if interrupted.load(Ordering::Relaxed) {
-                    bail!("interrupted");
-                }
-                if round > 0 {
-                    costs[who].push(cost);
-                }
+                costs[who].push(self.run(&self.contestants[who], interrupted)?);
             }
         }
         self.remove_output()?;
         let standing = |(contestant, own): (&Contestant, &Vec<Cost>)| Standing {
             label: contestant.label.clone(),
-            seconds: median(own.iter().map(seconds)),
-            ratio: median(costs[0].iter().zip(own).map(|(first, own)| seconds(first) / seconds(own))),
+            rounds: own.iter().map(|cost| cost.time.as_secs_f64()).collect(),
             peaks: highest(own),
         };
         let contestants = self.contestants.iter().zip(&costs).map(standing).collect();
         Ok(Standings { title: self.title.clone(), contestants })
     }
 
-    fn run(&self, contestant: &Contestant) -> anyhow::Result<Cost> {
+    fn run(&self, contestant: &Contestant, interrupted: &AtomicBool) -> anyhow::Result<Cost> {
         self.remove_output()?;
-        self.inputs.iter().try_for_each(|path| cache::evict(path))?;
-        (contestant.run)().with_context(|| contestant.label.clone())
+        cache::evict(&self.input)?;
+        let cost = (contestant.run)();
+        if interrupted.load(Ordering::Relaxed) {
+            bail!("interrupted");
+        }
+        cost.with_context(|| contestant.label.clone())
     }
 
     fn remove_output(&self) -> anyhow::Result<()> {
@@ -143,13 +147,27 @@ impl Work {
 }
 
 impl Standings {
+    /// What the others are compared with.
+    pub fn reference(&self) -> &Standing {
+        &self.contestants[0]
+    }
+
     pub fn of(&self, label: &str) -> Option<&Standing> {
         self.contestants.iter().find(|standing| standing.label == label)
     }
 }
 
-fn seconds(cost: &Cost) -> f64 {
-    cost.time.as_secs_f64()
+impl Standing {
+    /// The median.
+    pub fn seconds(&self) -> f64 {
+        median(self.rounds.iter().copied())
+    }
+
+    /// How many times as fast as another: the median of the rounds' ratios. A disk whose speed drifts from round to
+    /// round does not change it.
+    pub fn ratio_to(&self, other: &Standing) -> f64 {
+        median(other.rounds.iter().zip(&self.rounds).map(|(other, own)| other / own))
+    }
 }
 
 fn median(values: impl Iterator<Item = f64>) -> f64 {

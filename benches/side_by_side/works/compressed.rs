@@ -20,9 +20,9 @@ pub fn make(data: &Data) -> anyhow::Result<Entry> {
         }
     })?;
     let names = with_list_of_all(data, MIB << 20)?.with("FILE", path);
-    let work = Work::new(&format!("read and compress {MIB} MiB that halve"), MIB << 20, &names)
+    let work = Work::new("read and compress data that halve", MIB << 20, &names)
         .command("dd if=FILE bs=4M iflag=direct | zstd -1")
         .command("dd if=FILE bs=4M iflag=direct | gzip -1")
         .command("era_copy --format 2 --compress 1 1024 FILE < LIST");
-    Ok(Entry::Work(work))
+    Ok(Entry::Fixed(work))
 }

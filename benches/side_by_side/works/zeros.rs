@@ -13,10 +13,10 @@ pub fn make(data: &Data) -> anyhow::Result<Entry> {
     let path = data.dir().join("zeros");
     File::create(&path)?.set_len(BYTES)?;
     let names = with_list_of_all(data, BYTES)?.with("FILE", path);
-    let work = Work::new("read a hole of 1 GiB", BYTES, &names)
+    let work = Work::new("read a hole", BYTES, &names)
         .command(DD_4M)
         .command("cat FILE")
         .command(ERA_COPY)
         .command(ERA_COPY_V2);
-    Ok(Entry::Work(work))
+    Ok(Entry::Fixed(work))
 }

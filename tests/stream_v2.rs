@@ -231,6 +231,10 @@ fn malformed_headers_and_trailers_are_refused() {
     assert!(with_header(&|h| h[54] = 1).contains("reserved"));
     assert!(with_header(&|h| h[63] = 1).contains("reserved"));
     assert!(with_header(&|h| h[71] = 0x7f).contains("time"));
+    assert!(with_header(&|h| h[56..60].copy_from_slice(&(-5i32).to_le_bytes())).contains("nanoseconds"));
+    assert!(
+        with_header(&|h| h[56..60].copy_from_slice(&1_000_000_000u32.to_le_bytes())).contains("nanoseconds")
+    );
     let with_trailer = |at: usize| {
         let mut records = sound();
         records[4].payload[at] ^= 1;
@@ -242,6 +246,8 @@ fn malformed_headers_and_trailers_are_refused() {
     let mut headless = sound();
     headless[0].kind = FRAME;
     assert!(refusal(&stream(&headless)).contains("first record"));
+    let second = vec![Record::new(HEADER, 1, header(DEVICE_BYTES))];
+    assert!(refusal(&finished(second, 0, 0)).contains("not a header"));
 }
 
 #[test]

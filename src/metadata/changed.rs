@@ -87,6 +87,10 @@ fn changed_in_snapshot(blocks: &mut Blocks, live: &Superblock, since: Era) -> Re
     let identity = snapshot.as_ref().ok().cloned();
     let answer = snapshot.map_err(ChangedError::from).and_then(|snapshot| {
         blocks.claim(location);
+        let (covered, current) = (snapshot.current_era, live.current_era);
+        if covered < since && since <= current {
+            return Err(Problem::StaleSnapshot { snapshot: covered, since, current }.at(location).into());
+        }
         collect(blocks, snapshot, since)
     });
     if is_still_held(blocks, location, identity.as_ref()) {

@@ -4,6 +4,7 @@
 use thiserror::Error;
 
 use crate::blockio::ReadError;
+use crate::units::Era;
 
 /// Metadata that cannot be relied on.
 #[derive(Debug, Error)]
@@ -64,6 +65,20 @@ pub enum Problem {
     /// No metadata snapshot is held.
     #[error("no metadata snapshot is held; take one with: dmsetup message NAME 0 take_metadata_snap")]
     NoSnapshot,
+    /// The snapshot is older than the cursor, though the device is not.
+    #[error(
+        "the metadata snapshot is of era {snapshot}, older than era {since} that was asked for (the current one is \
+         {current}): somebody left it behind; drop it and take a new one with: dmsetup message NAME 0 \
+         drop_metadata_snap, then take_metadata_snap"
+    )]
+    StaleSnapshot {
+        /// The first era that the snapshot does not cover.
+        snapshot: Era,
+        /// The cursor.
+        since: Era,
+        /// The era in progress on the device.
+        current: Era,
+    },
     /// The snapshot was dropped or taken anew under us.
     #[error(
         "the metadata snapshot changed while it was read; does another backup use this device? Take it again"

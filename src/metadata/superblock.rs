@@ -96,6 +96,11 @@ fn check(block: &Block, metadata_blocks: u64) -> Result<(), Problem> {
     if block_size == 0 || block_size % 8 != 0 {
         return Err(Problem::value("data block size in sectors", block_size, "a multiple of 8 above 0"));
     }
+    // The kernel learns the size when the device is first activated; until then "all blocks" would be none of them.
+    if nr_blocks == 0 {
+        let expected = "at least 1: has this device never been activated?";
+        return Err(Problem::value("number of data blocks", nr_blocks, expected));
+    }
     if u64::from(nr_blocks) >= MAX_BLOCKS {
         return Err(Problem::value("number of data blocks", nr_blocks, format!("below {MAX_BLOCKS}")));
     }

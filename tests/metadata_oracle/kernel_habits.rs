@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Metadata that look odd and are not: the kernel leaves them behind, so they must be accepted.
+//! Metadata that look odd, as the kernel leaves them behind: accepted where they say what is meant.
 
 use super::{era_invalidate, our_runs, tools_available};
+use crate::era_changed::era_changed;
 use crate::metadata_builder::blocks::{get_u64, node, put_u64};
 use crate::metadata_builder::image::Image;
 use crate::metadata_builder::layout::Part;
@@ -43,9 +44,12 @@ fn a_device_that_has_shrunk_has_no_blocks_beyond_its_end() {
     assert_eq!(our_runs(image.path(), 7, &[]), []);
 }
 
-/// The table is loaded and the metadata are formatted, but the size is set at the first resume only.
+/// The table is loaded and the metadata are formatted, but the size is set at the first resume only. Nothing is known of
+/// any block then, which must not pass for "nothing changed".
 #[test]
-fn a_device_that_was_never_resumed_has_no_blocks() {
+fn a_device_that_was_never_resumed_is_refused() {
     let image = Image::build(&Description::clean(0, 0));
-    assert_eq!(our_runs(image.path(), 0, &[]), []);
+    let answer = era_changed(image.path(), 0, &[]);
+    assert_eq!((answer.code, answer.stdout.as_str()), (Some(2), ""));
+    assert!(answer.stderr.contains("never been activated"), "{}", answer.stderr);
 }

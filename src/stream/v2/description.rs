@@ -113,6 +113,10 @@ impl Header {
         }
         let seconds = i64::from_le_bytes(array_at(bytes, 64));
         let nanoseconds = i32::from_le_bytes(array_at(bytes, 56));
+        if !(0..1_000_000_000).contains(&nanoseconds) {
+            let found = u64::from(nanoseconds.cast_unsigned());
+            return Err(Fault::value("nanoseconds of the time", found, "below 1000000000"));
+        }
         let time = Timestamp::new(seconds, nanoseconds).map_err(|_| {
             Fault::value("time in seconds", seconds.cast_unsigned(), "a time of the years -9999 to 9999")
         })?;

@@ -28,6 +28,12 @@ pub(in crate::stream) fn read(
             TYPE_FRAME => deliver(&record, &header, visitor, &mut summary)?,
             TYPE_TRAILER => break (Trailer::unpack(record.payload).map_err(|fault| fault.at(at))?, at),
             kind if kind & OPTIONAL != 0 => {}
+            TYPE_HEADER => {
+                let kind = u64::from(TYPE_HEADER);
+                return Err(Fault::value("type of a record after the first", kind, "not a header")
+                    .at(at)
+                    .into());
+            }
             kind => return Err(Fault::UnknownRecord(kind).at(at).into()),
         }
     };

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Like power-loss, with disks that lose what was written but not flushed: the marks are there nevertheless, as dm-era
-# flushes them before it lets a write pass, and so is all that era_apply has called done.
+# flushes them before it lets a write pass.
 # time limit: 120
 # disk: files 160
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! The data of the benchmark, the same on every machine but for the size.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -16,9 +16,8 @@ use crate::random::Random;
 
 const MIB: u64 = 1 << 20;
 
-/// The data file to begin with, and the least that it is halved to on a slow disk.
-const MOST_MIB: u64 = 1024;
-const LEAST_MIB: u64 = 64;
+/// Size of the data file: large enough that starting a program does not count.
+const DATA_MIB: u64 = 1024;
 
 /// The temporary directory and the random data in it.
 pub struct Data {
@@ -35,7 +34,7 @@ impl Data {
         let names = programs(dir.path())?.with("TMP", dir.path()).with("FILE", dir.path().join("random"));
         let mib = match std::env::var("BENCH_MIB") {
             Ok(text) => text.parse().context("BENCH_MIB")?,
-            Err(_) => MOST_MIB,
+            Err(_) => DATA_MIB,
         };
         let data = Self { dir, mib, names };
         data.file("random", mib, |piece, bytes| Random::new(piece).fill(bytes))?;
@@ -49,18 +48,6 @@ impl Data {
     /// Size of the random data.
     pub fn bytes(&self) -> u64 {
         self.mib * MIB
-    }
-
-    /// Makes the random data half as large; returns false where that is as small as it gets.
-    pub fn halve(&mut self) -> anyhow::Result<bool> {
-        let fixed = std::env::var_os("BENCH_MIB").is_some();
-        if fixed || self.mib / 2 < LEAST_MIB {
-            return Ok(false);
-        }
-        self.mib /= 2;
-        let file = self.names.path("FILE").expect("named when it was made");
-        OpenOptions::new().write(true).open(file)?.set_len(self.bytes())?;
-        Ok(true)
     }
 
     /// FILE, the random data; TMP, the directory; and our programs.

@@ -8,7 +8,7 @@
 //! Exit code 0 when the [`targets`] are met, 1 when one is missed, 2 when there was an error.
 //!
 //! Environment:
-//! - `BENCH_MIB`: size of the data file. Without it, 1024, halved as often as the time demands.
+//! - `BENCH_MIB`: size of the data file, 1024 without it. Smaller is for trying things out.
 //! - `CLASSIC`: a directory with `era_copy` and `era_apply` of the classic tools, which then take part.
 
 mod cache;
@@ -22,7 +22,6 @@ mod peak;
 mod pipeline;
 mod random;
 mod scattered;
-mod schedule;
 mod table;
 mod targets;
 mod work;
@@ -33,9 +32,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use data::Data;
-use schedule::Schedule;
 use signal_hook::consts::{SIGINT, SIGTERM};
-use works::{Entry, Plan};
+use works::Entry;
 
 fn main() -> ExitCode {
     // `cargo test --benches` starts this too, without the argument.
@@ -59,42 +57,21 @@ fn bench() -> anyhow::Result<bool> {
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, interrupted.clone())?;
     }
-    let mut schedule = Schedule::new(works::ALL.iter().map(|plan| plan.share).sum());
-    let mut data = Data::make()?;
+    let data = Data::make()?;
     table::head(&machine::describe(data.dir())?);
     let mut standings = Vec::new();
-    for plan in works::ALL {
-        match prepare(plan, &mut data, &schedule, &interrupted)? {
+    for make in works::ALL {
+        match make(&data)? {
             Entry::LeftOut { title, why } => table::left_out(title, &why),
-            Entry::Fixed(work) | Entry::Scaling(work) => {
+            Entry::Work(work) => {
+                work.warm_up(&interrupted)?;
                 let standing = work.compete(&interrupted)?;
                 table::rows(&work, &standing);
                 standings.push(standing);
             }
         }
-        schedule.advance(plan.share);
     }
     let verdicts = targets::judge(&standings);
     table::verdicts(&verdicts);
     Ok(verdicts.iter().all(|verdict| verdict.met))
-}
-
-/// Makes a work and warms it up, on a data file halved until its rounds fit into the time.
-fn prepare(
-    plan: Plan,
-    data: &mut Data,
-    schedule: &Schedule,
-    interrupted: &AtomicBool,
-) -> anyhow::Result<Entry> {
-    loop {
-        let entry = (plan.make)(data)?;
-        let fits = match &entry {
-            Entry::LeftOut { .. } => true,
-            Entry::Fixed(work) => work.warm_up(interrupted).map(|_| true)?,
-            Entry::Scaling(work) => schedule.has_room_for(plan.share, work.warm_up(interrupted)?),
-        };
-        if fits || !data.halve()? {
-            return Ok(entry);
-        }
-    }
 }

@@ -5,7 +5,6 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
@@ -99,13 +98,12 @@ impl Work {
         self
     }
 
-    /// Has each contestant run once; returns how long that took.
-    pub fn warm_up(&self, interrupted: &AtomicBool) -> anyhow::Result<Duration> {
-        let begin = Instant::now();
+    /// Has each contestant run once, so that nothing is new to the first round.
+    pub fn warm_up(&self, interrupted: &AtomicBool) -> anyhow::Result<()> {
         for contestant in &self.contestants {
             self.run(contestant, interrupted)?;
         }
-        Ok(begin.elapsed())
+        Ok(())
     }
 
     /// Runs all contestants, in turn, the first one of a round being another each time.

@@ -24,5 +24,5 @@ pub fn make(data: &Data) -> anyhow::Result<Entry> {
         .command("dd if=FILE bs=4M iflag=direct | zstd -1")
         .command("dd if=FILE bs=4M iflag=direct | gzip -1")
         .command("era_copy --format 2 --compress 1 1024 FILE < LIST");
-    Ok(Entry::Fixed(work))
+    Ok(Entry::Work(work))
 }

@@ -14,5 +14,5 @@ pub fn make(data: &Data) -> anyhow::Result<Entry> {
         .command("era_copy 1024 FILE < LIST | era_apply OUT")
         .command("era_copy --format 2 1024 FILE < LIST | era_apply OUT")
         .command("classic/era_copy 1024 FILE < LIST | classic/era_apply OUT");
-    Ok(Entry::Scaling(work))
+    Ok(Entry::Work(work))
 }

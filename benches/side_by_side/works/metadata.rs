@@ -29,5 +29,5 @@ pub fn make(data: &Data) -> anyhow::Result<Entry> {
         .command(DD_4M)
         .command("dd if=FILE bs=4K iflag=direct")
         .command("era changed --metadata FILE --since 500 --total");
-    Ok(Entry::Fixed(work))
+    Ok(Entry::Work(work))
 }

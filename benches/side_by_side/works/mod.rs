@@ -26,36 +26,23 @@ const BLOCK_BYTES: u64 = 1024 * 512;
 
 /// Something to do, or why it cannot be done here.
 pub enum Entry {
-    /// On the random data: takes half as long when they are halved.
-    Scaling(Work),
-    /// On data of its own.
-    Fixed(Work),
-    LeftOut {
-        title: &'static str,
-        why: String,
-    },
+    Work(Work),
+    LeftOut { title: &'static str, why: String },
 }
 
-/// A work that is made, with its data, when its turn comes.
-#[derive(Clone, Copy)]
-pub struct Plan {
-    /// Its share of the time.
-    pub share: u32,
-    pub make: fn(&Data) -> anyhow::Result<Entry>,
-}
+/// Makes a work, with its data, when its turn comes.
+type Make = fn(&Data) -> anyhow::Result<Entry>;
 
-/// The copy to a new file comes after all other works on the random data: it takes the most time, so it is the one
-/// for which they are most likely halved.
-pub const ALL: [Plan; 9] = [
-    Plan { share: 6, make: whole::file },
-    Plan { share: 6, make: whole::block_device },
-    Plan { share: 4, make: whole::pipe },
-    Plan { share: 1, make: scattered::large_blocks },
-    Plan { share: 1, make: scattered::small_blocks },
-    Plan { share: 8, make: disk_to_disk::make },
-    Plan { share: 1, make: zeros::make },
-    Plan { share: 2, make: compressed::make },
-    Plan { share: 2, make: metadata::make },
+pub const ALL: [Make; 9] = [
+    whole::file,
+    whole::block_device,
+    whole::pipe,
+    scattered::large_blocks,
+    scattered::small_blocks,
+    disk_to_disk::make,
+    zeros::make,
+    compressed::make,
+    metadata::make,
 ];
 
 /// LIST, of all blocks of so many bytes.

@@ -35,7 +35,7 @@ fn make(data: &Data, title: &str, percent: u64, sectors: u32) -> anyhow::Result<
         let (file, extents) = (file.clone(), extents.clone());
         work = work.function(label, move || scattered::read(&file, &extents, at_a_time));
     }
-    Ok(Entry::Scaling(
+    Ok(Entry::Work(
         work.command(&format!("era_copy {sectors} FILE < LIST"))
             .command(&format!("era_copy --format 2 {sectors} FILE < LIST"))
             .command(&format!("classic/era_copy {sectors} FILE < LIST")),

@@ -10,7 +10,7 @@ const BLOCK_DEVICE: &str = "read a block device (a loop device on that file)";
 
 pub fn file(data: &Data) -> anyhow::Result<Entry> {
     let names = with_list_of_all(data, data.bytes())?;
-    Ok(Entry::Scaling(readers(Work::new("read a file", data.bytes(), &names))))
+    Ok(Entry::Work(readers(Work::new("read a file", data.bytes(), &names))))
 }
 
 pub fn block_device(data: &Data) -> anyhow::Result<Entry> {
@@ -19,7 +19,7 @@ pub fn block_device(data: &Data) -> anyhow::Result<Entry> {
     match LoopDevice::attach(file) {
         Ok(device) => {
             let names = names.with("FILE", device.path());
-            Ok(Entry::Scaling(readers(Work::new(BLOCK_DEVICE, data.bytes(), &names)).holding(device)))
+            Ok(Entry::Work(readers(Work::new(BLOCK_DEVICE, data.bytes(), &names)).holding(device)))
         }
         Err(e) => Ok(Entry::LeftOut { title: BLOCK_DEVICE, why: format!("no loop device: {e:#}") }),
     }
@@ -32,7 +32,7 @@ pub fn pipe(data: &Data) -> anyhow::Result<Entry> {
         .command("era_copy 1024 FILE < LIST | cat")
         .command("era_copy --format 2 1024 FILE < LIST | cat")
         .command("classic/era_copy 1024 FILE < LIST | cat");
-    Ok(Entry::Scaling(work))
+    Ok(Entry::Work(work))
 }
 
 fn readers(work: Work) -> Work {

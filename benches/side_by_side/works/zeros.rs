@@ -18,5 +18,5 @@ pub fn make(data: &Data) -> anyhow::Result<Entry> {
         .command("cat FILE")
         .command(ERA_COPY)
         .command(ERA_COPY_V2);
-    Ok(Entry::Fixed(work))
+    Ok(Entry::Work(work))
 }

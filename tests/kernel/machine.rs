@@ -109,25 +109,22 @@ impl Drop for Machine {
 const FIRST_PROCESS: &str = r#""$@"; exit $?"#;
 
 /// A command whose descendants all die with it. User-Mode Linux has helper processes: a process namespace takes them
-/// along, however they were started. Where neither root's nor a user's own is to be had, the process group must do,
-/// which they do not leave as long as the first one leads it.
+/// along, however they were started. Only root gets one; a user namespace is no way out, as in it the host's setuid
+/// programs, mount among them, do not belong to root. Otherwise the process group must do, which they do not leave as
+/// long as the first one leads it.
 fn contained(program: &str) -> Command {
-    static NAMESPACE: OnceLock<Option<&[&str]>> = OnceLock::new();
-    let candidates: [&[&str]; 2] = [
-        &["unshare", "--pid", "--fork", "--kill-child"],
-        &["unshare", "--user", "--map-root-user", "--pid", "--fork", "--kill-child"],
-    ];
-    let works = |unshare: &&&[&str]| {
-        let probe = Command::new(unshare[0]).args(&unshare[1..]).arg("true").stderr(Stdio::null()).status();
-        probe.is_ok_and(|status| status.success())
+    const UNSHARE: [&str; 3] = ["--pid", "--fork", "--kill-child"];
+    static PERMITTED: OnceLock<bool> = OnceLock::new();
+    let probe = || {
+        let status = Command::new("unshare").args(UNSHARE).arg("true").stderr(Stdio::null()).status();
+        status.is_ok_and(|status| status.success())
     };
-    match NAMESPACE.get_or_init(|| candidates.iter().find(works).copied()) {
-        Some(unshare) => {
-            let mut command = Command::new(unshare[0]);
-            command.args(&unshare[1..]).args(["sh", "-c", FIRST_PROCESS, "machine", program]);
-            command
-        }
-        None => Command::new(program),
+    if *PERMITTED.get_or_init(probe) {
+        let mut command = Command::new("unshare");
+        command.args(UNSHARE).args(["sh", "-c", FIRST_PROCESS, "machine", program]);
+        command
+    } else {
+        Command::new(program)
     }
 }
 
@@ -148,7 +145,7 @@ fn arguments(scenario: &Scenario, boot: u32, work_dir: &WorkDir) -> Vec<OsString
         "pty.legacy_count=0".into(),
         "quiet".into(),
         // Otherwise it leaves a directory in $HOME/.uml.
-        format!("uml_dir={}", work_dir.path().display()),
+        "uml_dir=.".into(),
         quoted("PATH", prerequisites::PATH),
         quoted("ERA_TEST_DIR", directory.display()),
         quoted("ERA_TEST_SCENARIO", scenario.script.display()),
@@ -157,8 +154,8 @@ fn arguments(scenario: &Scenario, boot: u32, work_dir: &WorkDir) -> Vec<OsString
         quoted("ERA_TEST_PROGRAM", env!("CARGO_BIN_EXE_era")),
         quoted("ERA_TEST_MODULES", modules.display()),
     ];
-    for (number, (disk, path)) in scenario.disks.iter().zip(&work_dir.disks).enumerate() {
-        arguments.push(format!("ubd{number}={}", path.display()));
+    for (number, disk) in scenario.disks.iter().enumerate() {
+        arguments.push(format!("ubd{number}={}", disk.file_name()));
         arguments
             .push(quoted(&format!("ERA_TEST_DISK_{}", disk.name), format!("/dev/ubd{}", letter(number))));
     }
@@ -166,7 +163,7 @@ fn arguments(scenario: &Scenario, boot: u32, work_dir: &WorkDir) -> Vec<OsString
 }
 
 /// What the kernel does not know among its arguments becomes the environment of init; quotes keep spaces together.
-/// Arguments of User-Mode Linux itself, like `ubd0`, are taken as they are, without quotes.
+/// Arguments of User-Mode Linux itself, like `ubd0`, know no quotes: their files are relative to its directory.
 fn quoted(name: &str, value: impl fmt::Display) -> String {
     format!("{name}=\"{value}\"")
 }

@@ -19,6 +19,13 @@ pub struct Disk {
     pub bytes: u64,
 }
 
+impl Disk {
+    /// In the directory of the run.
+    pub fn file_name(&self) -> String {
+        format!("disk-{}", self.name)
+    }
+}
+
 /// One scenario, as its script describes it.
 pub struct Scenario {
     pub name: String,

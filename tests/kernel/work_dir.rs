@@ -31,7 +31,6 @@ const CONSOLE_LINES: usize = 100;
 pub struct WorkDir {
     path: PathBuf,
     janitor: Child,
-    pub disks: Vec<PathBuf>,
 }
 
 impl WorkDir {
@@ -47,12 +46,10 @@ impl WorkDir {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;
-        let mut work_dir = Self { path, janitor, disks: Vec::new() };
+        let work_dir = Self { path, janitor };
         fs::create_dir(work_dir.host_dir())?;
         for disk in disks {
-            let path = work_dir.path.join(format!("disk-{}", disk.name));
-            File::create(&path)?.set_len(disk.bytes)?;
-            work_dir.disks.push(path);
+            File::create(work_dir.path.join(disk.file_name()))?.set_len(disk.bytes)?;
         }
         Ok(work_dir)
     }

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# The story that `make demo` tells: a live filesystem on a real dm-era is mirrored incrementally, and the mirror proves to
-# be the device. Runs in User-Mode Linux, with the helpers of tests/kernel/lib.
+# The story that `make demo` tells: a live filesystem is tracked, mirrored incrementally, and the mirror proves to be the
+# device; a backup that is killed halfway leaves nothing behind. Runs in User-Mode Linux, with the helpers of
+# tests/kernel/lib.
 
-block_sectors=128
 mirror=mirror.img
 
 say() {
@@ -12,78 +12,78 @@ say() {
 # show COMMAND LINE: prints it, then runs it.
 show() {
     printf '  $ %s\n' "$*"
-    eval "$*" | sed 's/^/    /'
+    eval "$*" 2>&1 | sed 's/^/    /'
 }
 
-# changed_since ERA FORMAT: of the metadata snapshot that is held.
-changed_since() {
-    era changed --metadata "$meta" --metadata-snapshot --since "$1" --format "$2"
-}
-
-# take_changes LABEL: one turn of the procedure, with a line of what it cost.
-take_changes() {
-    "$barrier" vol /run/mnt
-    changed_since "$cursor" xml >changed.xml
-    changed_since "$cursor" json >changed.json
-    era_copy --format 2 --compress 1 $block_sectors /dev/mapper/vol <changed.xml >changes.era
-    era_apply --require-end $mirror <changes.era
-    drop_snapshot vol
-    report "$1"
-}
-
-# report LABEL: what the last turn cost; sets the cursor for the next.
-report() {
+# send_changes LABEL: one increment, with a line of what it cost; sets the cursor for the next.
+send_changes() {
     local sent
+    era send vol ${cursor:+--since "$cursor"} --compress 1 2>said >changes.era
+    era apply --require-end $mirror <changes.era
     sent=$(stat -c %s changes.era)
-    printf '  %-14s since era %2d: %5d of %d blocks changed, %9d bytes sent, %6s %% of the device\n' "$1" "$cursor" \
-        "$(json_number changed_blocks changed.json)" "$(json_number blocks changed.json)" "$sent" \
-        "$(awk "BEGIN { printf \"%.2f\", 100 * $sent / $device_bytes }")"
-    cursor=$(json_number next_since_era changed.json)
+    printf '  %-12s %9d bytes sent, %6s %% of the device; %s\n' "$1" "$sent" \
+        "$(awk "BEGIN { printf \"%.2f\", 100 * $sent / $device_bytes }")" "$(sed -n 's/.*; \(writes waited.*\)/\1/p' said)"
+    cursor=$(sed -n 's/.*--since //p' said)
 }
 
 say "This is Linux $(uname -r), an ordinary process; nothing of your machine is written to."
 
-say "A disk of 160 MiB with ext4, and under it dm-era, which notes what is written (blocks of 64 KiB)"
+say "A disk of 160 MiB with ext4 and 48 MiB of files on it, and a small disk for metadata"
 data=$(new_disk data 160M)
-meta=$(new_disk meta 8M)
+meta=$(new_disk meta 64M)
 device_bytes=$((160 << 20))
 mkfs.ext4 -q "$data"
-show "dmsetup create vol --table '0 $(sectors_of "$data") era $meta $data $block_sectors'"
-show "mount /dev/mapper/vol /run/mnt"
+mount "$data" /run/mnt
 random_bytes $((48 << 20)) >/run/mnt/archive
+umount /run/mnt
+show "blkid $data"
+
+say "Tracking goes under the filesystem; its data stay as they are"
+show "era create vol --data $data --meta $meta --block-size 64K --no-eratab"
+show "mount /dev/mapper/vol /run/mnt"
 start_writer /run/mnt
-echo "  It holds 48 MiB of files. A program now writes, rewrites, syncs and deletes files there, all the time."
+echo "  A program now writes, rewrites, syncs and deletes files there, all the time."
 let_writer_work 20
+show "era status vol"
 
-say "A full copy of the live device (since era 0 means every block), in all its steps"
-cursor=0
-show "fsfreeze --freeze /run/mnt"
-show "dmsetup message vol 0 take_metadata_snap"
-show "fsfreeze --unfreeze /run/mnt"
-show "era changed --metadata $meta --metadata-snapshot --since 0 --total"
-show "era changed --metadata $meta --metadata-snapshot --since 0 --format xml > changed.xml"
-show "era_copy --format 2 --compress 1 $block_sectors /dev/mapper/vol < changed.xml > changes.era"
+say "A full copy of the live device, as it is at one moment"
+cursor=
+show "era send vol --compress 1 > changes.era"
 show "era inspect changes.era"
-show "era_apply --require-end $mirror < changes.era"
-changed_since 0 json >changed.json
-show "dmsetup message vol 0 drop_metadata_snap"
-report "full copy"
+show "era apply --require-end $mirror < changes.era"
+# The next turn begins where the stream says that it ends.
+cursor=$(era inspect --json changes.era | sed -n 's/.*"next_cursor":"\([^"]*\)".*/\1/p')
+[ -n "$cursor" ] || fail "no cursor"
+show "e2fsck -fn $mirror 2>&1 | tail -n 1"
 
-say "The same again and again, while the program goes on: only what changed is sent"
-barrier=snapshot_behind_freeze
-for round in 1 2 3 4 5 6 7 8; do
+say "The same again and again, while the program goes on: only what changed is sent, and each copy is one moment"
+for round in 1 2 3 4 5 6; do
     let_writer_work 5
-    take_changes "increment $round"
+    send_changes "increment $round"
+    e2fsck -fn $mirror >fsck 2>&1 || fail "the mirror is not in order: $(cat fsck)"
 done
+
+say "A backup that is killed in the middle, with its snapshot in place"
+(
+    era send vol --since "$cursor" | {
+        head -c 100 >/dev/null
+        pkill -KILL -f 'era send'
+    }
+) 2>/dev/null || true
+let_writer_work 5
+echo "  The program writes on. What is left of the snapshot:"
+show "dmsetup ls | grep snap || echo nothing"
+send_changes "increment 7"
 stop_writer
 show "umount /run/mnt"
-barrier=snapshot_before_suspend
-take_changes "increment 9"
+send_changes "increment 8"
 
 say "Is the mirror the device?"
-show "cmp /dev/mapper/vol mirror.img && echo identical, bit for bit"
-show "e2fsck -fn mirror.img 2>&1 | tail -n 1"
-show "mount -o loop,ro mirror.img /run/mnt"
-show "ls -l /run/mnt"
+show "cmp /dev/mapper/vol $mirror && echo identical, bit for bit"
+show "e2fsck -fn $mirror 2>&1 | tail -n 1"
 
-say "It is. The README goes on from here."
+say "Tracking is taken away again, and the disk is as it was"
+show "era close --meta $meta"
+show "mount $data /run/mnt && ls /run/mnt"
+
+say "That was all. The README goes on from here."

@@ -39,9 +39,22 @@ pub fn copy(
     encoder: &mut dyn Encode,
     progress: &Progress,
 ) -> anyhow::Result<()> {
+    copy_pass(source, path, blocks, block_size, encoder, &mut |bytes| progress.advance(bytes))?;
+    encoder.finish().context(WRITING)
+}
+
+/// Reads the blocks and writes them into a stream, which does not end with them. `advanced` is told of every piece.
+pub fn copy_pass(
+    source: &dyn ReadAt,
+    path: &Path,
+    blocks: &BlockSet,
+    block_size: BlockSize,
+    encoder: &mut dyn Encode,
+    advanced: &mut dyn FnMut(u64),
+) -> anyhow::Result<()> {
     read_extents(source, extents(blocks, block_size, source.size()), |piece| {
         encoder.piece(&piece).map_err(CopyError::Write)?;
-        progress.advance(piece.bytes.len() as u64);
+        advanced(piece.bytes.len() as u64);
         Ok::<_, CopyError>(())
     })
     .or_else(|e| match e {
@@ -50,8 +63,7 @@ pub fn copy(
             Err(e).with_context(|| format!("{}: block {block} cannot be read", path.display()))
         }
         CopyError::Write(e) => Err(e).context(WRITING),
-    })?;
-    encoder.finish().context(WRITING)
+    })
 }
 
 const WRITING: &str = "cannot write the stream to stdout";

@@ -6,7 +6,8 @@
 //!
 //! A module uses only modules above it in this list:
 //!
-//! 1. [`sys`]: aligned buffers, the facts of an open block device; the only place where `unsafe` may stand
+//! 1. [`sys`]: aligned and locked memory, the facts of an open block device, the ioctls of a cut; the only place where
+//!    `unsafe` may stand
 //! 2. [`units`]: eras, block sizes, byte ranges
 //! 3. [`runs`]: sorted disjoint ranges of blocks, the core type
 //! 4. [`blockio`]: reading and writing devices and files behind one small interface
@@ -16,7 +17,8 @@
 //! 8. [`stream`]: the change streams, version 1 and 2
 //! 9. [`copy`]: device to stream
 //! 10. [`apply`]: stream to device or file
-//! 11. [`cli`]: the commands, thin: arguments to options, call the library, print
+//! 11. [`device`]: tracked devices: their header and table, the stack they are made of, the cut, sending
+//! 12. [`cli`]: the commands, thin: arguments to options, call the library, print
 
 // Sizes and offsets from foreign bytes are converted with checks, never cut short.
 #![cfg_attr(
@@ -29,6 +31,7 @@ pub mod blockio;
 pub mod blocklist;
 pub mod cli;
 pub mod copy;
+pub mod device;
 pub mod metadata;
 pub mod report;
 pub mod runs;

@@ -25,7 +25,7 @@ fn it_says_what_a_stream_holds() {
         "version": 2, "complete": true, "records": 3, "data_bytes": 612, "zero_bytes": 4096,
         "stream_bytes": bytes.len(), "kind": "increment", "consistency": "unknown", "time": "1970-01-01T00:00:00Z",
         "device": null, "generation": null, "device_bytes": 1 << 20, "block_size_bytes": 4096,
-        "since_era": null, "next_since_era": null,
+        "since_era": null, "next_since_era": null, "next_cursor": null, "passes": null, "freeze_nanoseconds": null,
     });
     assert_eq!(json, expected);
 }

@@ -4,6 +4,7 @@
 use std::cell::Cell;
 use std::fs::File;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -41,8 +42,16 @@ enum Zeroing {
 impl Destination {
     /// Opens a destination, creating a missing file. A block device that is mounted or otherwise held is refused.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let opened = sys::open_destination(path)?;
-        Ok(Self { path: path.to_owned(), opened, zeroing: Cell::new(Zeroing::Punch) })
+        sys::open_destination(path, true).map(|opened| Self::new(path, opened))
+    }
+
+    /// Opens a block device though it may be held: for a part of it that whoever holds it leaves alone.
+    pub fn open_held(path: &Path) -> io::Result<Self> {
+        sys::open_destination(path, false).map(|opened| Self::new(path, opened))
+    }
+
+    fn new(path: &Path, opened: Opened) -> Self {
+        Self { path: path.to_owned(), opened, zeroing: Cell::new(Zeroing::Punch) }
     }
 
     fn try_zero(&self, how: Zeroing, extent: Extent) -> io::Result<()> {
@@ -63,6 +72,12 @@ impl Destination {
             offset += len;
         }
         Ok(())
+    }
+}
+
+impl AsFd for Destination {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.opened.file.as_fd()
     }
 }
 

@@ -2,9 +2,10 @@
 //! `era changed`: which blocks changed since an era.
 
 use std::io::{self, BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use clap::ValueEnum;
 use rustix::io::Errno;
 use serde::ser::SerializeSeq;
@@ -13,6 +14,11 @@ use serde::{Serialize, Serializer};
 use crate::blockio::Source;
 use crate::blocklist;
 use crate::copy;
+use crate::device::cursor::{BadCursor, Cursor};
+use crate::device::dm::Dm;
+use crate::device::eratab::Name;
+use crate::device::metadata_snapshot;
+use crate::device::tracked::Tracked;
 use crate::metadata::{Changed, View, changed_since};
 use crate::runs::BlockSet;
 use crate::sys::raw_stdout;
@@ -20,7 +26,9 @@ use crate::units::Era;
 
 const EXAMPLES: &str = "\
 Examples:
-  A device in use, from its metadata snapshot:
+  A device in use:
+      era changed vm1 --since 12
+  The same in steps, from a metadata snapshot that was taken before:
       dmsetup message vm1 0 take_metadata_snap
       era changed --metadata /dev/vg/vm1-meta --metadata-snapshot --since 12
       dmsetup message vm1 0 drop_metadata_snap
@@ -42,16 +50,20 @@ Exit status: 0 done; 1 the metadata are younger than ERA, a full copy is needed;
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Metadata device of dm-era, or a file with its contents
+    /// Active device; a metadata snapshot is taken, read and dropped
+    #[arg(required_unless_present = "metadata", conflicts_with = "metadata")]
+    name: Option<Name>,
+
+    /// Metadata device of dm-era, or a file with its contents, in place of NAME
     #[arg(long, value_name = "DEVICE")]
-    metadata: PathBuf,
+    metadata: Option<PathBuf>,
 
-    /// List blocks written in this era or later; 0 lists all blocks
-    #[arg(long, value_name = "ERA")]
-    since: Era,
+    /// List blocks written in this era or later, or since a cursor; 0 lists all blocks
+    #[arg(long, value_name = "ERA|CURSOR")]
+    since: Since,
 
-    /// Read the metadata snapshot of an active device
-    #[arg(long)]
+    /// With --metadata: read the metadata snapshot of an active device
+    #[arg(long, requires = "metadata")]
     metadata_snapshot: bool,
 
     /// What to print
@@ -70,25 +82,56 @@ enum Format {
     Json,
 }
 
+/// Where to begin.
+#[derive(Clone, Copy, Debug)]
+enum Since {
+    Era(Era),
+    Cursor(Cursor),
+}
+
+impl FromStr for Since {
+    type Err = BadCursor;
+
+    fn from_str(text: &str) -> Result<Self, BadCursor> {
+        text.parse().map(Since::Era).or_else(|_| text.parse().map(Since::Cursor))
+    }
+}
+
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
-    let changed = ask(args).with_context(|| args.metadata.display().to_string())?;
-    let mut out = BufWriter::new(raw_stdout().context("stdout")?);
+    let changed = match (&args.name, &args.metadata) {
+        (Some(name), _) => ask_device(name, args.since)?,
+        (None, Some(metadata)) => ask(args, metadata).with_context(|| metadata.display().to_string())?,
+        (None, None) => bail!("NAME or --metadata is needed"),
+    };
+    let mut out = BufWriter::new(raw_stdout());
     print(&mut out, &changed, args).and_then(|()| out.flush()).context("cannot write to stdout")
 }
 
-fn ask(args: &Args) -> anyhow::Result<Changed> {
+fn ask_device(name: &Name, since: Since) -> anyhow::Result<Changed> {
+    let dm = Dm::open()?;
+    let tracked = Tracked::find(&dm, name)?;
+    let since = match since {
+        Since::Era(era) => era,
+        Since::Cursor(cursor) => cursor.era_in(tracked.generation).with_context(|| name.to_string())?,
+    };
+    metadata_snapshot::changed(&dm, &tracked, since)
+}
+
+fn ask(args: &Args, metadata: &Path) -> anyhow::Result<Changed> {
+    let Since::Era(since) = args.since else {
+        bail!("metadata without a device do not know their generation; ask with an era, or name the device");
+    };
     let view = if args.metadata_snapshot { View::Snapshot } else { View::Offline };
-    let source =
-        Source::open_metadata(&args.metadata, view == View::Offline).map_err(
-            |e| match Errno::from_io_error(&e) {
-                Some(Errno::BUSY) => anyhow!(
-                    "the device is in use; read an active device's metadata with --metadata-snapshot, \
+    let source = Source::open_metadata(metadata, view == View::Offline).map_err(|e| {
+        match Errno::from_io_error(&e) {
+            Some(Errno::BUSY) => anyhow!(
+                "the device is in use; read an active device's metadata with --metadata-snapshot, \
                  after: dmsetup message NAME 0 take_metadata_snap"
-                ),
-                _ => anyhow::Error::from(e).context("cannot open"),
-            },
-        )?;
-    Ok(changed_since(&source, view, args.since)?)
+            ),
+            _ => anyhow::Error::from(e).context("cannot open"),
+        }
+    })?;
+    Ok(changed_since(&source, view, since)?)
 }
 
 fn print(out: &mut impl Write, changed: &Changed, args: &Args) -> io::Result<()> {

@@ -89,7 +89,7 @@ fn copy_blocks(args: &Args, source: &Source, path: &Path, blocks: &BlockSet) -> 
     interrupt::explain("the stream is incomplete; do not use it".into())?;
     let total = extents(blocks, args.block_size, source.size()).map(|extent| extent.len).sum();
     let progress = Progress::new(if args.progress { When::Always } else { When::OnTerminal }, Some(total));
-    let stdout = raw_stdout().context("stdout")?;
+    let stdout = raw_stdout();
     let mut encoder: Box<dyn Encode> = match args.format {
         Format::V1 => Box::new(EncoderV1::new(stdout)),
         Format::V2 => {

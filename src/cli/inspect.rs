@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use serde::Serialize;
 
+use super::print_json;
+use crate::device::cursor::Cursor;
 use crate::report;
 use crate::stream::{self, Header, Summary, Version, Visitor};
 use crate::units::Extent;
@@ -36,13 +38,11 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let summary = read(&args.file).with_context(|| args.file.display().to_string())?;
     let report = Report::new(&summary);
-    let mut out = io::stdout().lock();
-    let written = if args.json {
-        serde_json::to_writer(&mut out, &report).map_err(io::Error::from).and_then(|()| writeln!(out))
+    if args.json {
+        print_json(&report)
     } else {
-        report.print(&mut out)
-    };
-    written.context("cannot write to stdout")
+        report.print(&mut io::stdout().lock()).context("cannot write to stdout")
+    }
 }
 
 fn read(path: &Path) -> anyhow::Result<Summary> {
@@ -95,6 +95,11 @@ struct Description {
     block_size_bytes: u64,
     since_era: Option<u32>,
     next_since_era: Option<u32>,
+    /// What to give to `era send --since` next time.
+    next_cursor: Option<String>,
+    passes: Option<u32>,
+    /// The longest time for which writes were held back.
+    freeze_nanoseconds: Option<u64>,
 }
 
 impl Report {
@@ -116,6 +121,11 @@ impl Report {
                 block_size_bytes: header.block_bytes,
                 since_era: Some(header.since.0).filter(|&era| era != 0),
                 next_since_era: Some(trailer.next.0).filter(|&era| era != 0),
+                next_cursor: Some(Cursor { generation: header.generation, era: trailer.next })
+                    .filter(|cursor| cursor.era.0 != 0 && !cursor.generation.is_nil())
+                    .map(|cursor| cursor.to_string()),
+                passes: Some(trailer.passes).filter(|&passes| passes != 0),
+                freeze_nanoseconds: Some(trailer.freeze_nanoseconds).filter(|_| trailer.passes != 0),
             }),
         }
     }
@@ -138,6 +148,14 @@ impl Report {
             line("block size", report::size(description.block_size_bytes).to_string())?;
             line("since era", era(description.since_era))?;
             line("next era", era(description.next_since_era))?;
+            if let Some(cursor) = &description.next_cursor {
+                line("next cursor", cursor.clone())?;
+            }
+            if let (Some(passes), Some(held)) = (description.passes, description.freeze_nanoseconds) {
+                let held = std::time::Duration::from_nanos(held);
+                line("passes", passes.to_string())?;
+                line("writes held", format!("{:.1} ms", held.as_secs_f64() * 1000.0))?;
+            }
         }
         line("records", self.records.to_string())?;
         line("data", format!("{} ({} bytes)", report::size(self.data_bytes), self.data_bytes))?;

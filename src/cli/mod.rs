@@ -10,17 +10,28 @@
 mod apply;
 mod changed;
 mod copy;
+mod create;
 mod inspect;
 mod interrupt;
+mod open;
+mod remove;
+mod send;
+mod size;
+mod status;
+mod tracked;
 
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::{Parser, Subcommand};
+use serde::Serialize;
 use signal_hook::consts::SIGPIPE;
 
+use crate::device::cursor::OtherGeneration;
+use crate::device::guardian;
 use crate::metadata::ChangedError;
 use crate::report;
 
@@ -30,16 +41,17 @@ const EXIT_ERROR: u8 = 2;
 
 const EXAMPLES: &str = "\
 Examples:
-  How much was written on the device vm1 since era 12?
-      dmsetup message vm1 0 take_metadata_snap
-      era changed --metadata /dev/vg/vm1-meta --metadata-snapshot --since 12 --total
+  Track a device, with a small one for metadata and snapshots:
+      era create data --data /dev/vdb1 --meta /dev/vdb2
+      mount /dev/mapper/data /srv
 
-  Bring the mirror on another host up to date:
-      era changed --metadata /dev/vg/vm1-meta --metadata-snapshot --since 12 \\
-              --format xml |
-          era copy --format 2 --compress 1 1024 /dev/mapper/vm1 |
-          ssh backup era apply --require-end /srv/vm1.img
-      dmsetup message vm1 0 drop_metadata_snap
+  A mirror on another host: everything once, then what has changed:
+      era send data | ssh backup era apply --require-end /backup/data.img
+      era send data --since CURSOR |
+          ssh backup era apply --require-end /backup/data.img
+
+  What is there, and is it well?
+      era status
 
 Exit status: 0 done; 1 a valid no, such as: a full copy is needed; 2 an error.
 Called as era_copy or era_apply (links to this program) it takes the arguments
@@ -55,10 +67,22 @@ struct Era {
 
 #[derive(Subcommand)]
 enum Command {
+    Create(create::Args),
+    Open(open::OpenArgs),
+    Close(open::CloseArgs),
+    Remove(remove::Args),
+    Status(status::Args),
+    Send(send::Args),
     Changed(changed::Args),
     Copy(copy::Args),
     Apply(apply::Args),
     Inspect(inspect::Args),
+    /// Undoes what `era send` does when that cannot; started by it.
+    #[command(name = guardian::COMMAND, hide = true)]
+    Guardian {
+        /// What to do.
+        charge: String,
+    },
 }
 
 #[derive(Parser)]
@@ -91,6 +115,16 @@ pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
         _ => Era::parse_from(args).command,
     };
     let result = match command {
+        Command::Create(args) => create::run(&args),
+        Command::Open(args) => open::open(&args),
+        Command::Close(args) => open::close(&args),
+        Command::Remove(args) => remove::run(&args),
+        Command::Status(args) => match status::run(&args) {
+            Ok(false) => return ExitCode::from(EXIT_NO),
+            result => result.map(drop),
+        },
+        Command::Send(args) => send::run(&args),
+        Command::Guardian { charge } => guardian::run(&charge),
         Command::Changed(args) => changed::run(&args),
         Command::Copy(args) => copy::run(&args),
         Command::Apply(args) => apply::run(&args),
@@ -102,6 +136,15 @@ pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
     }
 }
 
+/// Prints one object on a line.
+fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    serde_json::to_writer(&mut out, value)
+        .map_err(io::Error::from)
+        .and_then(|()| writeln!(out))
+        .context("cannot write to stdout")
+}
+
 fn exit_for(error: &anyhow::Error) -> ExitCode {
     if error.chain().any(is_broken_pipe) {
         // Returns only where the signal cannot be raised.
@@ -109,10 +152,9 @@ fn exit_for(error: &anyhow::Error) -> ExitCode {
         return ExitCode::from(EXIT_ERROR);
     }
     report::fail(format_args!("{error:#}"));
-    match error.downcast_ref::<ChangedError>() {
-        Some(ChangedError::FullCopyNeeded { .. }) => ExitCode::from(EXIT_NO),
-        _ => ExitCode::from(EXIT_ERROR),
-    }
+    let needs_full_copy = matches!(error.downcast_ref(), Some(ChangedError::FullCopyNeeded { .. }))
+        || error.is::<OtherGeneration>();
+    ExitCode::from(if needs_full_copy { EXIT_NO } else { EXIT_ERROR })
 }
 
 fn is_broken_pipe(cause: &(dyn std::error::Error + 'static)) -> bool {

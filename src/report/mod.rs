@@ -4,6 +4,7 @@
 mod progress;
 
 use std::fmt;
+use std::io::{self, Write};
 use std::sync::OnceLock;
 
 pub use progress::{Progress, When};
@@ -22,12 +23,18 @@ pub fn program() -> &'static str {
 
 /// Prints a warning: something is done, but not as one might think.
 pub fn warn(message: fmt::Arguments) {
-    eprintln!("{}: warning: {message}", program());
+    note(format_args!("warning: {message}"));
 }
 
 /// Prints what an error that ends the program says.
 pub fn fail(message: fmt::Arguments) {
-    eprintln!("{}: {message}", program());
+    note(message);
+}
+
+/// Prints what is good to know.
+pub fn note(message: fmt::Arguments) {
+    // Nobody may be there to read it, as when ssh has died: that must not stop the work, least of all a clean-up.
+    let _ = writeln!(io::stderr(), "{}: {message}", program());
 }
 
 /// A number of bytes for people: exact below 1 KiB, else in binary units.

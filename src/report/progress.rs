@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{program, size};
+use super::{note, size};
 
 /// When to show progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,15 +76,14 @@ impl Progress {
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
         let rate = (done as f64 / self.bar.elapsed().as_secs_f64().max(0.001)) as u64;
         match self.bar.length() {
-            Some(total) => eprintln!(
-                "{}: {} of {}, {}/s, {} s left",
-                program(),
+            Some(total) => note(format_args!(
+                "{} of {}, {}/s, {} s left",
                 size(done),
                 size(total),
                 size(rate),
                 total.saturating_sub(done) / rate.max(1)
-            ),
-            None => eprintln!("{}: {}, {}/s", program(), size(done), size(rate)),
+            )),
+            None => note(format_args!("{}, {}/s", size(done), size(rate))),
         }
     }
 }

@@ -54,14 +54,16 @@ pub fn open_metadata(path: &Path, exclusive: bool) -> io::Result<Opened> {
     open_for_reading(path, if exclusive { OFlags::EXCL } else { OFlags::empty() })
 }
 
-/// Opens a destination for writing, creating a missing file; a block device in use is refused.
-pub fn open_destination(path: &Path) -> io::Result<Opened> {
+/// Opens a destination for writing, creating a missing file; `exclusive` refuses a block device that is in use.
+pub fn open_destination(path: &Path, exclusive: bool) -> io::Result<Opened> {
     let mut options = OpenOptions::new();
     options.write(true);
     match kind_of(path) {
         // O_EXCL on a block device, without O_CREAT, means "nobody else holds it".
-        Ok(DeviceKind::Block) => describe(options.custom_flags(flags(OFlags::EXCL)).open(path)?, false),
-        Ok(DeviceKind::File) => describe(options.open(path)?, false),
+        Ok(DeviceKind::Block) if exclusive => {
+            describe(options.custom_flags(flags(OFlags::EXCL)).open(path)?, false)
+        }
+        Ok(DeviceKind::Block | DeviceKind::File) => describe(options.open(path)?, false),
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
             let mut opened = describe(options.create(true).mode(0o644).open(path)?, false)?;
             opened.created = true;

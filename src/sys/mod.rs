@@ -1,13 +1,24 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The operating system, as narrow as it can be: aligned memory and the facts of an open block device.
+//! The operating system, as narrow as it can be: aligned and locked memory, the facts of an open block device, the
+//! ioctls that hold a device or a filesystem still.
 //!
 //! The crate denies `unsafe`; where it cannot be avoided it stands in this module, each block with its
-//! `SAFETY` line. At present everything needed has a safe wrapper in `rustix`.
+//! `SAFETY` line.
 
+mod alarm;
 mod aligned;
 mod block_device;
+mod dm_control;
+mod freeze;
+mod inherited;
+mod memory;
 mod stdio;
 
+pub use alarm::interrupt_on_alarm;
 pub use aligned::AlignedBuf;
 pub use block_device::{DeviceKind, Opened, open_destination, open_metadata, open_source, refuses_direct};
+pub use dm_control::{DmControl, DmRequest};
+pub use freeze::{freeze, thaw};
+pub use inherited::adopt;
+pub use memory::LockedMemory;
 pub use stdio::raw_stdout;

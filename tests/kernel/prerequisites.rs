@@ -23,8 +23,15 @@ const ALWAYS: [(&str, &str); 8] = [
 ];
 
 /// Commands that only some scenarios use.
-const SOMETIMES: [(&str, &str); 3] =
-    [("era_invalidate", "thin-provisioning-tools"), ("mkfs.xfs", "xfsprogs"), ("xfs_repair", "xfsprogs")];
+const SOMETIMES: [(&str, &str); 7] = [
+    ("era_invalidate", "thin-provisioning-tools"),
+    ("mkfs.xfs", "xfsprogs"),
+    ("xfs_repair", "xfsprogs"),
+    ("mkfs.btrfs", "btrfs-progs"),
+    ("lvm", "lvm2"),
+    ("sfdisk", "fdisk"),
+    ("udevadm", "udev"),
+];
 
 /// Says for each missing command how to get it; empty when everything is there.
 pub fn missing(needs: &[String]) -> Vec<String> {

@@ -64,6 +64,13 @@ impl<W: Write> Encoder<W> {
         Ok(encoder)
     }
 
+    /// What the trailer is to say of how the data came about, where that is known only in the end.
+    pub fn conclude(&mut self, next: Era, passes: u32, freeze_nanoseconds: u64) {
+        self.trailer.next = next;
+        self.trailer.passes = passes;
+        self.trailer.freeze_nanoseconds = freeze_nanoseconds;
+    }
+
     fn close_frame(&mut self) -> io::Result<()> {
         if self.frame.is_empty() {
             return Ok(());

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! `era create`: puts tracking under an existing device.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use serde::Serialize;
+
+use super::{print_json, size};
+use crate::device::disk::Disk;
+use crate::device::dm::{Dm, node};
+use crate::device::eratab::{self, DeviceSpec, Entry, Name, Options, Tag};
+use crate::device::header::Header;
+use crate::device::identity::PARTUUID;
+use crate::device::lifecycle::{self, Wishes};
+use crate::device::sizing;
+
+const EXAMPLES: &str = "\
+Examples:
+  Track /dev/vdb1, with a small partition for metadata and snapshots:
+      umount /dev/vdb1
+      era create data --data /dev/vdb1 --meta /dev/vdb2
+      mount /dev/mapper/data /data     and put that name into /etc/fstab
+  A mirror in smaller steps, at the price of more metadata:
+      era create data --data /dev/vdb1 --meta /dev/vdb2 --block-size 64K
+
+The data stay as they are. The metadata device is overwritten; one that holds
+something is refused without --force. 1 GiB is enough for most: what dm-era does
+not need is space for snapshots.";
+
+/// Put tracking under an existing device
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// Name of the tracked device: /dev/mapper/NAME
+    name: Name,
+
+    /// Device to track; must not be in use
+    #[arg(long, value_name = "DEVICE")]
+    data: PathBuf,
+
+    /// Device for metadata and snapshots
+    #[arg(long, value_name = "DEVICE")]
+    meta: PathBuf,
+
+    /// What is noted as written together: a multiple of 4K
+    #[arg(long, value_name = "SIZE", default_value = "512K", value_parser = size::parse)]
+    block_size: u64,
+
+    /// Space for snapshots on the metadata device, 0 for none [default: all the rest]
+    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+    cow_size: Option<u64>,
+
+    /// Pass discards on; what is discarded is then not mirrored reliably
+    #[arg(long)]
+    discards: bool,
+
+    /// Do not add the device to /etc/eratab
+    #[arg(long)]
+    no_eratab: bool,
+
+    /// Do not open the device
+    #[arg(long)]
+    no_open: bool,
+
+    /// Overwrite what the metadata device holds
+    #[arg(long)]
+    force: bool,
+
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    let wishes = Wishes {
+        block_size: sizing::check_block_size(args.block_size)?,
+        cow_bytes: args.cow_size,
+        discards: args.discards,
+        force: args.force,
+    };
+    let (data_path, meta_path) = (absolute(&args.data)?, absolute(&args.meta)?);
+    let table = Path::new(eratab::PATH);
+    if !args.no_eratab && eratab::read(table)?.find(&args.name).is_some() {
+        bail!("{}: {} is there already; choose another name", eratab::PATH, args.name);
+    }
+    let dm = Dm::open()?;
+    let (created, entry) = {
+        let (data, metadata) = lifecycle::open_unused(&data_path, &meta_path)?;
+        let created = lifecycle::create(&dm, &args.name, &data, &metadata, &wishes)?;
+        (created, entry(args, &data, &metadata))
+    };
+    // Device-mapper wants the devices for itself, so they are opened anew.
+    finish(args, &dm, &data_path, &meta_path, table, &entry).inspect_err(|_| {
+        // Nothing is left of a device that could not be made wholly; the first error is the one to tell of.
+        if let Ok(metadata) = Disk::open_held(&meta_path) {
+            created.undo(&metadata);
+        }
+    })?;
+    print(args, &created.header)
+}
+
+/// Opens the device and adds it to the table; leaves neither where one of them fails.
+fn finish(
+    args: &Args,
+    dm: &Dm,
+    data_path: &Path,
+    meta_path: &Path,
+    table: &Path,
+    entry: &Entry,
+) -> anyhow::Result<()> {
+    let (data, metadata) = (Disk::open_held(data_path)?, Disk::open_held(meta_path)?);
+    metadata.lock()?;
+    if !args.no_open {
+        lifecycle::open(dm, &args.name, &data, &metadata, None)?;
+    }
+    if !args.no_eratab {
+        eratab::add(table, entry).inspect_err(|_| {
+            if !args.no_open {
+                let _ = lifecycle::close(dm, &args.name, &data, &metadata);
+            }
+        })?;
+    }
+    Ok(())
+}
+
+fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
+    std::path::absolute(path).with_context(|| path.display().to_string())
+}
+
+/// What stays the same when disks change their order is better in the table than a path.
+fn entry(args: &Args, data: &Disk, metadata: &Disk) -> Entry {
+    let spec = |disk: &Disk| match disk.stable_id() {
+        Some(id) if id.kind == PARTUUID => DeviceSpec::Tag(Tag::PartUuid, id.value),
+        _ => DeviceSpec::Path(disk.path.clone()),
+    };
+    Entry {
+        name: args.name.clone(),
+        data: spec(data),
+        metadata: spec(metadata),
+        options: Options { discards: args.discards, ..Options::default() },
+    }
+}
+
+/// What was made.
+#[derive(Serialize)]
+struct Created<'a> {
+    name: &'a str,
+    path: PathBuf,
+    device: uuid::Uuid,
+    generation: uuid::Uuid,
+    data_bytes: u64,
+    block_size_bytes: u64,
+    metadata_bytes: u64,
+    cow_bytes: u64,
+    discards: bool,
+}
+
+fn print(args: &Args, header: &Header) -> anyhow::Result<()> {
+    let created = Created {
+        name: args.name.as_str(),
+        path: node(args.name.as_str()),
+        device: header.device,
+        generation: header.generation,
+        data_bytes: header.data.size_bytes,
+        block_size_bytes: header.block_size.bytes(),
+        metadata_bytes: header.layout.metadata.len,
+        cow_bytes: header.layout.cow.map_or(0, |cow| cow.len),
+        discards: header.options.discards,
+    };
+    if args.json {
+        print_json(&created)
+    } else {
+        println!(
+            "{}: tracked; use {} in place of {}",
+            args.name,
+            created.path.display(),
+            args.data.display()
+        );
+        Ok(())
+    }
+}

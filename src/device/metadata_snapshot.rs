@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Which blocks of an active device changed: a metadata snapshot is taken, read and dropped.
+//!
+//! The kernel holds one at a time. Another program's is waited for; ours is held only for as long as the list is read.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow, bail};
+
+use super::dm::Dm;
+use super::failpoint;
+use super::traces::{Mark, Traces};
+use super::tracked::Tracked;
+use crate::metadata::{Changed, ChangedError, MetadataError, Problem, View, changed_since};
+use crate::report;
+use crate::units::Era;
+
+/// How long another program's snapshot is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often to begin again when somebody drops our snapshot while we read it.
+const TRIES: u32 = 5;
+
+/// The blocks written in era `since` or later, all writes that have completed before the call included. Rolls the era
+/// over.
+pub fn changed(dm: &Dm, tracked: &Tracked, since: Era) -> anyhow::Result<Changed> {
+    let (source, path) = tracked.open_metadata()?;
+    for _ in 0..TRIES {
+        let location = take(dm, &tracked.name)?;
+        failpoint::reach("metadata-snapshot-taken");
+        let result = changed_since(&source, View::Snapshot, since);
+        failpoint::reach("metadata-read");
+        let is_replaced = !drop_ours(dm, &tracked.name, location)? || is_replaced(&result);
+        failpoint::reach("metadata-snapshot-dropped");
+        match result {
+            Err(_) if is_replaced => {
+                let name = &tracked.name;
+                report::warn(format_args!("{name}: another program dropped our metadata snapshot; again"));
+            }
+            result => return result.with_context(|| path.display().to_string()),
+        }
+    }
+    bail!("{}: another program drops our metadata snapshots; stop it and try again", tracked.name)
+}
+
+/// Takes one and says where it is, which tells it from others.
+fn take(dm: &Dm, name: &str) -> anyhow::Result<Option<u64>> {
+    let traces = Traces::of(name);
+    let begin = Instant::now();
+    let mut told = false;
+    loop {
+        let error = if dm.era_status(name)?.snapshot.is_some() {
+            anyhow!(
+                "{name}: another program holds a metadata snapshot; if none is at work: dmsetup message {name} 0 \
+                 drop_metadata_snap"
+            )
+        } else {
+            traces.leave(Mark::MetadataSnapshot)?;
+            match dm.message(name, "take_metadata_snap") {
+                Ok(()) => return Ok(dm.era_status(name)?.snapshot),
+                // Somebody else was faster.
+                Err(e) => {
+                    traces.wipe(Mark::MetadataSnapshot)?;
+                    e
+                }
+            }
+        };
+        if begin.elapsed() >= PATIENCE {
+            return Err(error);
+        }
+        if !told {
+            report::note(format_args!("{name}: waiting for the metadata snapshot of another program"));
+            told = true;
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Drops our snapshot, if it is ours still.
+fn drop_ours(dm: &Dm, name: &str, location: Option<u64>) -> anyhow::Result<bool> {
+    let is_ours = location.is_some() && dm.era_status(name)?.snapshot == location;
+    if is_ours {
+        dm.message(name, "drop_metadata_snap")?;
+    }
+    Traces::of(name).wipe(Mark::MetadataSnapshot)?;
+    Ok(is_ours)
+}
+
+fn is_replaced(result: &Result<Changed, ChangedError>) -> bool {
+    matches!(
+        result,
+        Err(ChangedError::Metadata(MetadataError {
+            problem: Problem::SnapshotReplaced | Problem::NoSnapshot,
+            ..
+        }))
+    )
+}

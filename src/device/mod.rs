@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Tracked devices: what they are made of, what we keep about them on their metadata device, and how they are put up
+//! and taken down.
+
+pub mod cursor;
+mod cut;
+pub mod disk;
+pub mod dm;
+pub mod eratab;
+mod failpoint;
+pub mod fingerprint;
+pub mod guardian;
+pub mod header;
+pub mod identity;
+pub mod lifecycle;
+mod lock;
+pub mod metadata_snapshot;
+mod mounts;
+mod plan;
+pub mod send;
+pub mod signature;
+pub mod sizing;
+pub mod stack;
+pub mod status;
+pub mod table;
+mod traces;
+pub mod tracked;

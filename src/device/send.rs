@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! From a tracked device to a stream: passes while it is in use, then the cut.
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow, bail};
+use jiff::Timestamp;
+use serde::Serialize;
+use thiserror::Error;
+
+use super::cursor::Cursor;
+use super::cut::{Freeze, Overflow, Snapshot, barrier};
+use super::dm::Dm;
+use super::failpoint;
+use super::guardian::Verdict;
+use super::metadata_snapshot::changed;
+use super::mounts;
+use super::plan::{self, Limit, Pass, Step};
+use super::tracked::Tracked;
+use crate::blockio::{ReadAt, Source};
+use crate::copy::{copy_pass, extents};
+use crate::metadata::ChangedError;
+use crate::report::{self, Progress, When};
+use crate::runs::BlockSet;
+use crate::stream::{Consistency, Encode, EncoderV2, Header, Kind};
+use crate::units::{BlockSize, Era};
+
+/// What to send, and how.
+#[derive(Clone, Copy, Debug)]
+pub struct Request {
+    /// How far the receiver is; everything is sent where not given.
+    pub since: Option<Cursor>,
+    /// Whether to send everything where the cursor is of no use.
+    pub full: bool,
+    /// Of what moment the copy is; the best that the device can do where not given.
+    pub consistency: Option<Consistency>,
+    /// How long writes may be held back.
+    pub freeze_limit: Duration,
+    /// How many passes there may be, the cut included.
+    pub max_passes: u32,
+    /// Level of compression with zstd.
+    pub compress: Option<i32>,
+    /// When to show progress.
+    pub progress: When,
+}
+
+/// What was sent.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    /// Everything, or changes.
+    pub kind: Kind,
+    /// Of what moment the copy is.
+    pub consistency: Consistency,
+    /// The passes, the cut the last of them.
+    pub passes: Vec<Pass>,
+    /// The longest time for which writes were held back.
+    pub held: Duration,
+    /// Where the next increment begins.
+    pub next: Cursor,
+}
+
+/// What would be sent.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Estimate {
+    /// Everything, or changes.
+    pub kind: Kind,
+    /// Number of blocks.
+    pub blocks: u64,
+    /// Bytes in them.
+    pub bytes: u64,
+    /// Size of the device in bytes.
+    pub device_bytes: u64,
+}
+
+/// The changes do not become few enough for a cut.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error(
+    "no consistent copy after {passes} passes: {} changed during the last one, which sent {}; the cut may take {}. \
+     Try again when less is written, {cure}",
+    report::size(*.left),
+    report::size(*.last),
+    limit_text(.limit)
+)]
+pub struct NotConverging {
+    /// Passes made.
+    pub passes: u32,
+    /// What is left to be sent, in bytes.
+    pub left: u64,
+    /// What the last pass sent, in bytes.
+    pub last: u64,
+    /// What limits the cut.
+    pub limit: Limit,
+    /// What else could help.
+    pub cure: &'static str,
+}
+
+fn limit_text(limit: &Limit) -> String {
+    match limit {
+        Limit::Space(bytes) => format!("{} of snapshot space", report::size(*bytes)),
+        Limit::Time(time) => format!("{} s", time.as_secs_f32()),
+    }
+}
+
+/// Says how much a stream would hold.
+pub fn estimate(dm: &Dm, tracked: &Tracked, request: &Request) -> anyhow::Result<Estimate> {
+    let (kind, since) = begin(dm, tracked, request)?;
+    let blocks = changed(dm, tracked, since)?.blocks;
+    let bytes = bytes_in(&blocks, tracked);
+    Ok(Estimate { kind, blocks: blocks.len(), bytes, device_bytes: tracked.bytes })
+}
+
+/// Writes a stream of version 2.
+pub fn send(dm: &Dm, tracked: &Tracked, request: &Request, output: impl Write) -> anyhow::Result<Sent> {
+    failpoint::arm();
+    let (kind, since) = begin(dm, tracked, request)?;
+    let consistency = choose(tracked, request.consistency)?;
+    let header = Header {
+        device: tracked.device,
+        generation: tracked.generation,
+        device_bytes: tracked.bytes,
+        block_bytes: tracked.block_size.bytes(),
+        since,
+        kind,
+        consistency,
+        time: Timestamp::now(),
+    };
+    let encoder = EncoderV2::new(output, &header, request.compress, Era(0)).context(WRITING)?;
+    let mut sender =
+        Sender { dm, tracked, request, encoder, since, passes: Vec::new(), held: Duration::ZERO };
+    let next = match consistency {
+        Consistency::Snapshot => sender.converge(Limit::Space(cow_bytes(tracked)))?,
+        Consistency::Freeze => sender.converge(Limit::Time(request.freeze_limit))?,
+        _ => {
+            sender.pass()?;
+            sender.since
+        }
+    };
+    sender.finish(next)?;
+    let Sender { passes, held, .. } = sender;
+    Ok(Sent { kind, consistency, passes, held, next: Cursor { generation: tracked.generation, era: next } })
+}
+
+const WRITING: &str = "cannot write the stream to stdout";
+
+/// Where to begin: at the cursor, or with everything.
+fn begin(dm: &Dm, tracked: &Tracked, request: &Request) -> anyhow::Result<(Kind, Era)> {
+    let Some(cursor) = request.since else { return Ok((Kind::Full, Era(0))) };
+    let refused = match cursor.era_in(tracked.generation) {
+        Err(e) => anyhow!(e),
+        Ok(since) => {
+            let current = Era(dm.era_status(&tracked.name)?.era);
+            if since <= current {
+                return Ok((Kind::Increment, since));
+            }
+            anyhow!(ChangedError::FullCopyNeeded { since, current })
+        }
+    };
+    if !request.full {
+        return Err(refused.context(tracked.name.clone()));
+    }
+    report::note(format_args!("{}: {refused:#}: sending everything", tracked.name));
+    Ok((Kind::Full, Era(0)))
+}
+
+/// What can be had, and says so where it is less than one might think.
+fn choose(tracked: &Tracked, wanted: Option<Consistency>) -> anyhow::Result<Consistency> {
+    let has_space = cow_bytes(tracked) > 0;
+    let wanted = wanted.unwrap_or(if has_space { Consistency::Snapshot } else { Consistency::Freeze });
+    match wanted {
+        Consistency::Snapshot if !has_space => bail!(
+            "{}: has no space for snapshots; use --consistency freeze or none, or create it anew with a larger \
+             metadata device",
+            tracked.name
+        ),
+        Consistency::Freeze if mounts::on(tracked.number)?.is_empty() => {
+            report::note(format_args!(
+                "{}: no filesystem of it is mounted that could be frozen: as with --consistency none, every block is \
+                 right, or will be sent again",
+                tracked.name
+            ));
+            Ok(Consistency::None)
+        }
+        wanted => Ok(wanted),
+    }
+}
+
+fn cow_bytes(tracked: &Tracked) -> u64 {
+    let cow = tracked.stack.and_then(|stack| stack.cow);
+    cow.map_or(0, |(_, sectors)| sectors * crate::units::SECTOR_BYTES)
+}
+
+fn bytes_in(blocks: &BlockSet, tracked: &Tracked) -> u64 {
+    extents(blocks, tracked.block_size, tracked.bytes).map(|extent| extent.len).sum()
+}
+
+struct Sender<'a, W> {
+    dm: &'a Dm,
+    tracked: &'a Tracked,
+    request: &'a Request,
+    encoder: EncoderV2<W>,
+    /// Everything before this era is in the stream.
+    since: Era,
+    passes: Vec<Pass>,
+    held: Duration,
+}
+
+impl<W: Write> Sender<'_, W> {
+    /// Passes, then a cut, until one succeeds. Returns the next cursor's era.
+    fn converge(&mut self, limit: Limit) -> anyhow::Result<Era> {
+        loop {
+            let to_send = bytes_in(&changed(self.dm, self.tracked, self.since)?.blocks, self.tracked);
+            match plan::next(to_send, &self.passes, limit, self.request.max_passes) {
+                Step::Pass => self.pass()?,
+                Step::Cut => {
+                    let done = match limit {
+                        Limit::Space(_) => self.cut_snapshot()?,
+                        Limit::Time(_) => self.cut_frozen()?,
+                    };
+                    if let Some(next) = done {
+                        return Ok(next);
+                    }
+                }
+                Step::GiveUp => {
+                    return Err(anyhow!(NotConverging {
+                        passes: self.request.max_passes,
+                        left: to_send,
+                        last: self.passes.last().map_or(0, |pass| pass.bytes),
+                        limit,
+                        cure: match limit {
+                            Limit::Space(_) => "with more --max-passes, or with more snapshot space",
+                            Limit::Time(_) => "with more --max-passes, or with a longer --freeze-timeout",
+                        },
+                    })
+                    .context(self.tracked.name.clone()));
+                }
+            }
+        }
+    }
+
+    /// Sends what changed while the device is in use.
+    fn pass(&mut self) -> anyhow::Result<()> {
+        let (next, held) = barrier(self.dm, self.tracked, self.request.freeze_limit)?;
+        self.held = self.held.max(held);
+        let blocks = changed(self.dm, self.tracked, self.since)?.blocks;
+        let path = self.tracked.path()?;
+        let source = Source::open(&path).with_context(|| path.display().to_string())?;
+        self.copy(&source, &path, &blocks, || Ok(()))?;
+        self.since = next;
+        Ok(())
+    }
+
+    /// Sends what changed from a snapshot; nothing is returned where that overflowed.
+    fn cut_snapshot(&mut self) -> anyhow::Result<Option<Era>> {
+        let snapshot = Snapshot::take(self.dm, self.tracked, self.request.freeze_limit)?;
+        self.held = self.held.max(snapshot.held);
+        let blocks = changed(self.dm, self.tracked, self.since)?.blocks;
+        let result = self.copy(&snapshot.source, &snapshot.path, &blocks, || Ok(()));
+        let next = snapshot.next;
+        let valid = snapshot.check()?;
+        snapshot.finish()?;
+        match (valid, result) {
+            (Ok(()), result) => result.map(|()| Some(next)),
+            // What was read from it until then is right; how far that was does not matter.
+            (Err(overflow), Err(e)) if e.chain().any(|cause| cause.is::<crate::blockio::ReadError>()) => {
+                self.overflowed(overflow, bytes_in(&blocks, self.tracked));
+                Ok(None)
+            }
+            (Err(_), Err(e)) => Err(e),
+            (Err(overflow), Ok(())) => {
+                if let Some(pass) = self.passes.pop() {
+                    self.overflowed(overflow, pass.bytes);
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    fn overflowed(&mut self, overflow: Overflow, bytes: u64) {
+        report::note(format_args!("{}: {overflow}; another pass first", self.tracked.name));
+        self.passes.push(Pass { bytes, duration: Duration::ZERO, failed_cut: true });
+    }
+
+    /// Sends what changed while the filesystem is frozen. Where that takes too long it was an ordinary pass.
+    fn cut_frozen(&mut self) -> anyhow::Result<Option<Era>> {
+        let Some(mut freeze) = Freeze::begin(self.dm, self.tracked, self.request.freeze_limit)? else {
+            bail!("{}: was unmounted during the copy; try again", self.tracked.name);
+        };
+        let next = freeze.next;
+        let blocks = changed(self.dm, self.tracked, self.since)?.blocks;
+        let path = self.tracked.path()?;
+        let source = Source::open(&path).with_context(|| path.display().to_string())?;
+        self.copy(&source, &path, &blocks, || freeze.thaw_if_due())?;
+        failpoint::reach("copied");
+        let (held, verdict) = freeze.finish()?;
+        self.held = self.held.max(held);
+        self.since = next;
+        if verdict == Verdict::InTime {
+            return Ok(Some(next));
+        }
+        if let Some(pass) = self.passes.last_mut() {
+            pass.failed_cut = true;
+        }
+        report::note(format_args!(
+            "{}: the copy took longer than the filesystem may be frozen; it was thawed after {:.1} s",
+            self.tracked.name,
+            held.as_secs_f32()
+        ));
+        Ok(None)
+    }
+
+    /// Copies blocks into the stream and counts that as a pass; `each` is called for every piece.
+    fn copy(
+        &mut self,
+        source: &dyn ReadAt,
+        path: &std::path::Path,
+        blocks: &BlockSet,
+        mut each: impl FnMut() -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let bytes = bytes_in(blocks, self.tracked);
+        let progress = Progress::new(self.request.progress, Some(bytes));
+        let begin = Instant::now();
+        let block_size: BlockSize = self.tracked.block_size;
+        let mut problem = Ok(());
+        copy_pass(source, path, blocks, block_size, &mut self.encoder, &mut |len| {
+            progress.advance(len);
+            failpoint::reach("copying");
+            if problem.is_ok() {
+                problem = each();
+            }
+        })?;
+        problem?;
+        progress.finish();
+        self.passes.push(Pass { bytes, duration: begin.elapsed(), failed_cut: false });
+        Ok(())
+    }
+
+    fn finish(&mut self, next: Era) -> anyhow::Result<()> {
+        let passes = u32::try_from(self.passes.len()).unwrap_or(u32::MAX);
+        let held = u64::try_from(self.held.as_nanos()).unwrap_or(u64::MAX);
+        self.encoder.conclude(next, passes, held);
+        failpoint::reach("finishing");
+        self.encoder.finish().context(WRITING)
+    }
+}

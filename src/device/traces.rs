@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! What a command leaves in /run/era/NAME for whoever must clean up after it.
+//!
+//! A metadata snapshot does not say who took it, nor a suspended or frozen device who did that. While a mark is there
+//! and the device's lock can be had, it was a command of ours that has died; without the mark it was somebody else, and is
+//! left alone. /run is empty after a boot, and so is the kernel of suspends and freezes.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use super::dm::Dm;
+use super::mounts;
+use crate::report;
+use crate::sys;
+
+/// Where the marks are: on a tmpfs, which nobody freezes.
+const DIRECTORY: &str = "/run/era";
+
+/// What is done to a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// It may be suspended.
+    Suspended,
+    /// Its filesystems may be frozen.
+    Frozen,
+    /// A metadata snapshot may be held.
+    MetadataSnapshot,
+}
+
+impl Mark {
+    fn file(self) -> &'static str {
+        match self {
+            Mark::Suspended => "suspended",
+            Mark::Frozen => "frozen",
+            Mark::MetadataSnapshot => "metadata-snapshot",
+        }
+    }
+}
+
+/// The marks of one device.
+pub struct Traces {
+    name: String,
+    directory: PathBuf,
+}
+
+impl Traces {
+    /// Those of a device.
+    pub fn of(name: &str) -> Self {
+        Self { name: name.into(), directory: Path::new(DIRECTORY).join(name) }
+    }
+
+    /// Says what is about to be done. Before anything is suspended, as a file is made.
+    pub fn leave(&self, mark: Mark) -> anyhow::Result<()> {
+        let path = self.directory.join(mark.file());
+        fs::create_dir_all(&self.directory)
+            .and_then(|()| fs::write(&path, ""))
+            .with_context(|| format!("{}: cannot write", path.display()))
+    }
+
+    /// Says that it is no longer so.
+    pub fn wipe(&self, mark: Mark) -> anyhow::Result<()> {
+        let path = self.directory.join(mark.file());
+        match fs::remove_file(&path) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => {
+                Err(e).with_context(|| format!("{}: cannot remove", path.display()))
+            }
+            _ => {
+                // Goes with the last mark.
+                let _ = fs::remove_dir(&self.directory);
+                Ok(())
+            }
+        }
+    }
+
+    fn has(&self, mark: Mark) -> bool {
+        self.directory.join(mark.file()).exists()
+    }
+
+    /// Undoes what the marks say, and removes them.
+    pub fn clean_up(&self, dm: &Dm) -> anyhow::Result<()> {
+        let state = dm.state(&self.name)?.filter(|state| state.live);
+        if self.has(Mark::Suspended) {
+            if state.as_ref().is_some_and(|state| state.suspended) {
+                dm.resume(&self.name)?;
+            }
+            self.wipe(Mark::Suspended)?;
+        }
+        if self.has(Mark::Frozen) {
+            for mount in state.as_ref().map(|state| mounts::on(state.number)).transpose()?.unwrap_or_default()
+            {
+                // Fails where it is not frozen.
+                if sys::thaw(&mount.directory).is_ok() {
+                    report::note(format_args!("{}: thawed", mount.path.display()));
+                }
+            }
+            self.wipe(Mark::Frozen)?;
+        }
+        if self.has(Mark::MetadataSnapshot) {
+            if state.is_some() && dm.era_status(&self.name)?.snapshot.is_some() {
+                dm.message(&self.name, "drop_metadata_snap")?;
+            }
+            self.wipe(Mark::MetadataSnapshot)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# A send without a cut is interrupted at every step, in every way: writes go on, nothing is left after the next
+# command, and the next increment from the old cursor is complete.
+# time limit: 180
+
+create_stack vol 32M 32M
+mkfs.ext4 -q -E lazy_itable_init=0,lazy_journal_init=0 /dev/mapper/vol
+mount /dev/mapper/vol /run/mnt
+writer_rest=0.05
+start_writer /run/mnt
+cursor=
+send vol mirror
+interrupt_everywhere vol mirror none kill term hup epipe stop
+stop_writer

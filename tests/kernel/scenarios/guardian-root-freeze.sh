@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# The root filesystem, with era and everything that takes part on it, is on the tracked device, and not in memory: a send
+# with a frozen filesystem is interrupted at every step.
+# needs: strip
+# time limit: 120
+
+create_stack vol 64M 32M
+make_root /dev/mapper/vol
+place=("${in_root[@]}")
+writer_rest=0.05
+start_writer_in_root
+cursor=
+send vol mirror
+interrupt_everywhere vol mirror freeze kill stop
+stop_writer

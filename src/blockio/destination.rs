@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
-use super::{WriteAt, write_full};
+use super::{ReadAt, WriteAt, write_full};
 use crate::sys::{self, DeviceKind, Opened};
 use crate::units::Extent;
 
@@ -50,6 +50,24 @@ impl Destination {
         sys::open_destination(path, false).map(|opened| Self::new(path, opened))
     }
 
+    /// Opens a file, creating a missing one, that is read as well, through the page cache.
+    pub fn open_both(path: &Path) -> io::Result<Self> {
+        sys::open_both(path).map(|opened| Self::new(path, opened))
+    }
+
+    /// Opens the same for reading only.
+    pub fn open_to_read(path: &Path) -> io::Result<Self> {
+        sys::open_buffered(path).map(|opened| Self::new(path, opened))
+    }
+
+    /// How long it is now.
+    pub fn size_now(&self) -> io::Result<u64> {
+        match self.opened.kind {
+            DeviceKind::File => Ok(self.opened.file.metadata()?.len()),
+            DeviceKind::Block => Ok(self.opened.size),
+        }
+    }
+
     fn new(path: &Path, opened: Opened) -> Self {
         Self { path: path.to_owned(), opened, zeroing: Cell::new(Zeroing::Punch) }
     }
@@ -78,6 +96,20 @@ impl Destination {
 impl AsFd for Destination {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.opened.file.as_fd()
+    }
+}
+
+impl ReadAt for Destination {
+    fn size(&self) -> u64 {
+        self.opened.size
+    }
+
+    fn align(&self) -> usize {
+        1
+    }
+
+    fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.opened.file.read_at(buf, offset)
     }
 }
 
@@ -173,7 +205,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let destination = Destination::open(&dir.path().join("new")).unwrap();
         destination.sync().unwrap();
-        assert_eq!((destination.can_grow(), destination.size()), (true, 0));
+        assert_eq!((destination.can_grow(), WriteAt::size(&destination)), (true, 0));
         assert!(Destination::open(dir.path()).is_err());
         assert!(Destination::open(Path::new("/dev/null")).is_err());
     }

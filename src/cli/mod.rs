@@ -14,11 +14,16 @@ mod create;
 mod inspect;
 mod interrupt;
 mod open;
+mod points;
+mod prune;
+mod receive;
 mod remove;
+mod restore;
 mod send;
 mod size;
 mod status;
 mod tracked;
+mod verify;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -73,6 +78,11 @@ enum Command {
     Remove(remove::Args),
     Status(status::Args),
     Send(send::Args),
+    Receive(receive::Args),
+    Points(points::Args),
+    Restore(restore::Args),
+    Verify(verify::Args),
+    Prune(prune::Args),
     Changed(changed::Args),
     Copy(copy::Args),
     Apply(apply::Args),
@@ -119,10 +129,12 @@ pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Open(args) => open::open(&args),
         Command::Close(args) => open::close(&args),
         Command::Remove(args) => remove::run(&args),
-        Command::Status(args) => match status::run(&args) {
-            Ok(false) => return ExitCode::from(EXIT_NO),
-            result => result.map(drop),
-        },
+        Command::Status(args) => return answer(status::run(&args)),
+        Command::Points(args) => return answer(points::run(&args)),
+        Command::Verify(args) => return answer(verify::run(&args)),
+        Command::Receive(args) => receive::run(&args),
+        Command::Restore(args) => restore::run(&args),
+        Command::Prune(args) => prune::run(&args),
         Command::Send(args) => send::run(&args),
         Command::Guardian { charge } => guardian::run(&charge),
         Command::Changed(args) => changed::run(&args),
@@ -130,8 +142,14 @@ pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Apply(args) => apply::run(&args),
         Command::Inspect(args) => inspect::run(&args),
     };
+    answer(result.map(|()| true))
+}
+
+/// Of a question that has yes and no for answers.
+fn answer(result: anyhow::Result<bool>) -> ExitCode {
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(EXIT_NO),
         Err(e) => exit_for(&e),
     }
 }

@@ -21,6 +21,20 @@ const SILENCE: Duration = Duration::from_secs(1);
 
 /// Takes the lock; says whom it waits for where that takes longer.
 pub fn lock(device: impl AsFd, path: &Path) -> anyhow::Result<()> {
+    take_lock(device, path, FlockOperation::LockExclusive, FlockOperation::NonBlockingLockExclusive)
+}
+
+/// Takes the lock together with others who share it.
+pub fn lock_shared(device: impl AsFd, path: &Path) -> anyhow::Result<()> {
+    take_lock(device, path, FlockOperation::LockShared, FlockOperation::NonBlockingLockShared)
+}
+
+fn take_lock(
+    device: impl AsFd,
+    path: &Path,
+    waiting: FlockOperation,
+    at_once: FlockOperation,
+) -> anyhow::Result<()> {
     let device = device.as_fd();
     let take = |operation| loop {
         match flock(device, operation) {
@@ -30,14 +44,14 @@ pub fn lock(device: impl AsFd, path: &Path) -> anyhow::Result<()> {
     };
     let begin = Instant::now();
     loop {
-        match take(FlockOperation::NonBlockingLockExclusive) {
+        match take(at_once) {
             Err(Errno::WOULDBLOCK) if begin.elapsed() < SILENCE => thread::sleep(Duration::from_millis(20)),
             Err(Errno::WOULDBLOCK) => break,
             result => return result.with_context(|| format!("{}: cannot lock", path.display())),
         }
     }
     report::note(format_args!("{}: waiting for {}", path.display(), holder(device)));
-    take(FlockOperation::LockExclusive).with_context(|| format!("{}: cannot lock", path.display()))
+    take(waiting).with_context(|| format!("{}: cannot lock", path.display()))
 }
 
 /// Who holds a lock on an open device, as far as the system tells.

@@ -13,7 +13,7 @@ pub mod guardian;
 pub mod header;
 pub mod identity;
 pub mod lifecycle;
-mod lock;
+pub(crate) mod lock;
 pub mod metadata_snapshot;
 mod mounts;
 mod plan;

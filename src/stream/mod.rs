@@ -15,11 +15,12 @@ mod zeros;
 use std::io::{self, Read};
 
 pub use error::{Fault, StreamError};
-pub use v2::{Consistency, Header, Kind, Trailer};
+pub use v2::{Consistency, Header, Kind, Lone, OPTIONAL, Trailer, read_record_at};
 pub use visitor::{Summary, Version, Visitor};
 
 use crate::blockio::Piece;
 use input::Input;
+pub(crate) use zeros::is_zero;
 
 /// Something that turns pieces of a device into a stream.
 pub trait Encode {

@@ -15,6 +15,11 @@ pub trait Visitor {
     /// A range that holds zeros.
     fn zeros(&mut self, extent: Extent) -> anyhow::Result<()>;
 
+    /// A record that a reader may pass over.
+    fn optional(&mut self, _kind: u32, _payload: &[u8]) -> anyhow::Result<()> {
+        Ok(())
+    }
+
     /// A record of version 1 begins; its data follow.
     fn record(&mut self, _extent: Extent) -> anyhow::Result<()> {
         Ok(())

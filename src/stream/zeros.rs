@@ -2,7 +2,7 @@
 //! Whether a buffer holds only zeros.
 
 /// Short-circuits after each stretch, and within a stretch is simple enough to be vectorized.
-pub(super) fn is_zero(bytes: &[u8]) -> bool {
+pub(crate) fn is_zero(bytes: &[u8]) -> bool {
     bytes.chunks(512).all(|stretch| stretch.iter().fold(0, |any, byte| any | byte) == 0)
 }
 

@@ -56,8 +56,22 @@ pub fn open_metadata(path: &Path, exclusive: bool) -> io::Result<Opened> {
 
 /// Opens a destination for writing, creating a missing file; `exclusive` refuses a block device that is in use.
 pub fn open_destination(path: &Path, exclusive: bool) -> io::Result<Opened> {
-    let mut options = OpenOptions::new();
-    options.write(true);
+    open_to_write(path, exclusive, OpenOptions::new().write(true))
+}
+
+/// Opens a file for reading and writing through the page cache, creating a missing one; a block device that is in
+/// use is refused.
+pub fn open_both(path: &Path) -> io::Result<Opened> {
+    open_to_write(path, true, OpenOptions::new().read(true).write(true))
+}
+
+/// Opens a file or block device for reading through the page cache: for those that only we write to.
+pub fn open_buffered(path: &Path) -> io::Result<Opened> {
+    kind_of(path)?;
+    describe(OpenOptions::new().read(true).open(path)?, false)
+}
+
+fn open_to_write(path: &Path, exclusive: bool, options: &mut OpenOptions) -> io::Result<Opened> {
     match kind_of(path) {
         // O_EXCL on a block device, without O_CREAT, means "nobody else holds it".
         Ok(DeviceKind::Block) if exclusive => {

@@ -16,7 +16,10 @@ mod stdio;
 
 pub use alarm::interrupt_on_alarm;
 pub use aligned::AlignedBuf;
-pub use block_device::{DeviceKind, Opened, open_destination, open_metadata, open_source, refuses_direct};
+pub use block_device::{
+    DeviceKind, Opened, open_both, open_buffered, open_destination, open_metadata, open_source,
+    refuses_direct,
+};
 pub use dm_control::{DmControl, DmRequest};
 pub use freeze::{freeze, thaw};
 pub use inherited::adopt;

@@ -62,7 +62,13 @@ pub fn command(name: &str, args: &[&str]) -> Command {
 
 /// Runs the program to its end.
 pub fn run(name: &str, args: &[&str], stdin: &[u8]) -> Run {
-    let mut child = command(name, args).spawn().expect("the program starts");
+    run_command(command(name, args), stdin)
+}
+
+/// Runs a command to its end.
+pub fn run_command(mut command: Command, stdin: &[u8]) -> Run {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the program starts");
     let mut pipe = child.stdin.take().expect("a pipe");
     thread::scope(|scope| {
         // A program that does not read its input is none of the writer's business.

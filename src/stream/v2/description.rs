@@ -12,7 +12,7 @@ pub(super) const HEADER_BYTES: usize = 72;
 pub(super) const TRAILER_BYTES: usize = 72;
 
 /// What a stream is relative to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// Every byte of the device is in it, as data or as zeros.
@@ -24,7 +24,7 @@ pub enum Kind {
 }
 
 /// At what moment, or moments, the data were read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Consistency {
     /// Whoever made the stream did not know: only its user does.

@@ -12,5 +12,7 @@ mod write;
 
 pub use description::{Consistency, Header, Kind, Trailer};
 pub(super) use read::read;
+pub use read::{Lone, read_record_at};
+pub use record::OPTIONAL;
 pub(super) use record::STREAM_MAGIC as MAGIC;
 pub use write::Encoder;

@@ -8,9 +8,11 @@ use super::frame;
 use super::record::{
     Chain, FLAG_ZSTD, HEAD_BYTES, Head, MAX_PAYLOAD_BYTES, OPTIONAL, TYPE_FRAME, TYPE_HEADER, TYPE_TRAILER,
 };
+use crate::blockio::{ReadAt, read_exact};
 use crate::stream::error::{Fault, StreamError};
 use crate::stream::input::Input;
 use crate::stream::{Summary, Version, Visitor};
+use crate::units::Extent;
 
 /// Reads the records of a stream whose magic bytes have been read already, up to the end of the input.
 pub(in crate::stream) fn read(
@@ -27,7 +29,7 @@ pub(in crate::stream) fn read(
         match record.kind {
             TYPE_FRAME => deliver(&record, &header, visitor, &mut summary)?,
             TYPE_TRAILER => break (Trailer::unpack(record.payload).map_err(|fault| fault.at(at))?, at),
-            kind if kind & OPTIONAL != 0 => {}
+            kind if kind & OPTIONAL != 0 => visitor.optional(kind, record.payload)?,
             TYPE_HEADER => {
                 let kind = u64::from(TYPE_HEADER);
                 return Err(Fault::value("type of a record after the first", kind, "not a header")
@@ -46,6 +48,51 @@ pub(in crate::stream) fn read(
     summary.ended = true;
     summary.frame = Some((header, trailer));
     Ok(summary)
+}
+
+/// One record of a stream that is read at a place, not from its beginning.
+#[derive(Debug)]
+pub struct Lone {
+    /// Where the next one begins.
+    pub next: u64,
+    /// What is in it, where it is a frame: extents, and the bytes of those that hold data.
+    pub contents: Vec<(Extent, Option<Vec<u8>>)>,
+}
+
+/// Reads the record at an offset. Its checksums are checked, and what it says of itself; not whether it belongs there.
+pub fn read_record_at(file: &dyn ReadAt, offset: u64, device_bytes: u64) -> anyhow::Result<Lone> {
+    let mut head_bytes = [0; HEAD_BYTES];
+    read_exact(file, &mut head_bytes, offset)?;
+    let head = Head::unpack(&head_bytes).map_err(|fault| fault.at(offset))?;
+    check_flags(&head).map_err(|fault| fault.at(offset))?;
+    let mut stored = vec![0; head.stored_bytes as usize];
+    read_exact(file, &mut stored, offset + HEAD_BYTES as u64)?;
+    check_payload(&head, &stored).map_err(|fault| fault.at(offset))?;
+    let mut lone = Lone { next: offset + HEAD_BYTES as u64 + stored.len() as u64, contents: Vec::new() };
+    match head.kind {
+        TYPE_FRAME => {}
+        TYPE_TRAILER => {
+            return Err(Fault::Truncated("a unit that began in a frame before").at(offset).into());
+        }
+        _ => return Ok(lone),
+    }
+    if head.is_compressed() {
+        let mut plain = Vec::new();
+        decompress(&stored, &mut plain, head.plain_bytes).map_err(|fault| fault.at(offset))?;
+        stored = plain;
+    }
+    let (entries, mut data) = frame::parse(&stored, device_bytes).map_err(|fault| fault.at(offset))?;
+    for entry in entries {
+        let bytes = if entry.zeros {
+            None
+        } else {
+            let (bytes, rest) = data.split_at(usize::try_from(entry.extent.len)?);
+            data = rest;
+            Some(bytes.to_vec())
+        };
+        lone.contents.push((entry.extent, bytes));
+    }
+    Ok(lone)
 }
 
 fn deliver(
@@ -135,11 +182,7 @@ impl<'a, R: Read> Records<'a, R> {
         check_flags(&head).map_err(|fault| fault.at(offset))?;
         self.stored.resize(head.stored_bytes as usize, 0);
         self.input.exact(&mut self.stored, "a record")?;
-        let computed = crc32c::crc32c(&self.stored);
-        if computed != head.payload_crc {
-            let fault = Fault::Checksum { what: "a record", stored: head.payload_crc, computed };
-            return Err(fault.at(offset));
-        }
+        check_payload(&head, &self.stored).map_err(|fault| fault.at(offset))?;
         if head.kind != TYPE_TRAILER {
             self.chain.add(&head_bytes, &self.stored);
         }
@@ -151,6 +194,14 @@ impl<'a, R: Read> Records<'a, R> {
             &self.stored
         };
         Ok(Record { kind: head.kind, offset, payload })
+    }
+}
+
+fn check_payload(head: &Head, stored: &[u8]) -> Result<(), Fault> {
+    let computed = crc32c::crc32c(stored);
+    match computed == head.payload_crc {
+        true => Ok(()),
+        false => Err(Fault::Checksum { what: "a record", stored: head.payload_crc, computed }),
     }
 }
 

@@ -18,7 +18,7 @@ pub(super) const MAX_EXTENTS: usize = 4096;
 pub(super) const MAX_PAYLOAD_BYTES: usize = 8 + 16 * MAX_EXTENTS + MAX_DATA_BYTES;
 
 /// The bit of a type that lets a reader skip a record that it does not know.
-pub(super) const OPTIONAL: u32 = 1 << 31;
+pub const OPTIONAL: u32 = 1 << 31;
 
 /// The payload is one zstd frame.
 pub(super) const FLAG_ZSTD: u32 = 1;

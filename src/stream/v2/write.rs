@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use super::description::{Header, Trailer};
 use super::frame::Builder;
 use super::record::{
-    Chain, FLAG_ZSTD, HEAD_BYTES, Head, MAX_PAYLOAD_BYTES, STREAM_MAGIC, TYPE_FRAME, TYPE_HEADER,
+    Chain, FLAG_ZSTD, HEAD_BYTES, Head, MAX_PAYLOAD_BYTES, OPTIONAL, STREAM_MAGIC, TYPE_FRAME, TYPE_HEADER,
     TYPE_TRAILER,
 };
 use crate::blockio::Piece;
@@ -31,6 +31,8 @@ pub struct Encoder<W> {
     record: Vec<u8>,
     chain: Chain,
     next_number: u64,
+    /// Bytes written.
+    position: u64,
     trailer: Trailer,
 }
 
@@ -49,6 +51,7 @@ impl<W: Write> Encoder<W> {
             record: Vec::new(),
             chain: Chain::default(),
             next_number: 0,
+            position: STREAM_MAGIC.len() as u64,
             trailer: Trailer {
                 frames: 0,
                 data_bytes: 0,
@@ -71,7 +74,28 @@ impl<W: Write> Encoder<W> {
         self.trailer.freeze_nanoseconds = freeze_nanoseconds;
     }
 
-    fn close_frame(&mut self) -> io::Result<()> {
+    /// Where in the stream the frame is, or will be, that holds the next piece; or one of those after it.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Appends an optional record, after what was handed over before.
+    ///
+    /// # Panics
+    /// When the type does not say that it is optional, or the payload is longer than a record may be.
+    pub fn optional(&mut self, kind: u32, payload: &[u8]) -> io::Result<()> {
+        assert!(kind & OPTIONAL != 0, "type {kind:#x} is not optional");
+        self.close_frame()?;
+        self.write_record(kind, payload, None)
+    }
+
+    /// What it writes to.
+    pub fn output_mut(&mut self) -> &mut W {
+        &mut self.output
+    }
+
+    /// Writes what was handed over so far.
+    pub fn close_frame(&mut self) -> io::Result<()> {
         if self.frame.is_empty() {
             return Ok(());
         }
@@ -105,6 +129,7 @@ impl<W: Write> Encoder<W> {
         self.record.extend_from_slice(&head);
         self.record.extend_from_slice(stored);
         self.output.write_all(&self.record)?;
+        self.position += self.record.len() as u64;
         if kind != TYPE_TRAILER {
             self.chain.add(&head, stored);
         }

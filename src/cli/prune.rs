@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! `era prune`: lets old points go.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use jiff::SignedDuration;
+use jiff::tz::TimeZone;
+
+use crate::report;
+use crate::repository::prune::remove_point;
+use crate::repository::retention::{Keep, kept};
+use crate::repository::{Access, Repository};
+
+const EXAMPLES: &str = "\
+Examples:
+  era prune /srv/backups/data --keep-daily 7 --keep-weekly 4 --keep-monthly 12
+  era prune /srv/backups/data --keep-within 30d --dry-run
+
+Of each day, week, month or year that has points the last one is kept, for as many
+of those as asked for, counted from the newest; days and so on are those of this
+machine's time zone. What any rule keeps is kept, and so is the newest point
+always. A point in the middle goes by merging what leads back to its neighbours.";
+
+/// Take points away from a repository, but those to keep
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// Directory of the repository
+    #[arg(value_name = "REPO")]
+    repository: PathBuf,
+
+    #[command(flatten)]
+    keep: KeepArgs,
+
+    /// Take nothing away, say what would go
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// What to keep.
+#[derive(Clone, Copy, clap::Args)]
+pub(super) struct KeepArgs {
+    /// Keep the newest N points
+    #[arg(long, value_name = "N", default_value = "0", hide_default_value = true)]
+    keep_last: u32,
+
+    /// Keep the last point of each of N days
+    #[arg(long, value_name = "N", default_value = "0", hide_default_value = true)]
+    keep_daily: u32,
+
+    /// Keep the last point of each of N weeks
+    #[arg(long, value_name = "N", default_value = "0", hide_default_value = true)]
+    keep_weekly: u32,
+
+    /// Keep the last point of each of N months
+    #[arg(long, value_name = "N", default_value = "0", hide_default_value = true)]
+    keep_monthly: u32,
+
+    /// Keep the last point of each of N years
+    #[arg(long, value_name = "N", default_value = "0", hide_default_value = true)]
+    keep_yearly: u32,
+
+    /// Keep all points that are no older than this before the newest: 12h, 30d, 8w
+    #[arg(long, value_name = "TIME", value_parser = parse_within)]
+    keep_within: Option<SignedDuration>,
+}
+
+impl KeepArgs {
+    /// As a rule.
+    pub(super) fn keep(&self) -> Keep {
+        Keep {
+            last: self.keep_last,
+            daily: self.keep_daily,
+            weekly: self.keep_weekly,
+            monthly: self.keep_monthly,
+            yearly: self.keep_yearly,
+            within: self.keep_within,
+        }
+    }
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    let keep = args.keep.keep();
+    if keep.is_empty() {
+        bail!("nothing says what to keep: pass --keep-last, --keep-daily or another of these");
+    }
+    let access = if args.dry_run { Access::Read } else { Access::Prune };
+    let repository = Repository::open(&args.repository, access)?;
+    let mut manifest = repository
+        .manifest()?
+        .with_context(|| format!("{}: there is no repository", args.repository.display()))?;
+    let times: Vec<_> = manifest.points.iter().map(|point| point.time).collect();
+    let kept = kept(&times, &keep, &TimeZone::system());
+    let verb = if args.dry_run { "would go" } else { "goes" };
+    // From the oldest on: what leads back to those is not merged first.
+    for (point, _) in manifest.points.clone().iter().zip(&kept).filter(|(_, kept)| !**kept) {
+        println!("point {} of {} {verb}", point.id, point.time);
+        if !args.dry_run {
+            let at = manifest.points.iter().position(|other| other.id == point.id);
+            remove_point(&repository, &mut manifest, at.context("the point is gone")?)
+                .with_context(|| args.repository.display().to_string())?;
+        }
+    }
+    let count = kept.iter().filter(|kept| **kept).count();
+    report::note(format_args!("{}: {count} of {} points are kept", args.repository.display(), kept.len()));
+    Ok(())
+}
+
+/// A number of hours, days or weeks.
+fn parse_within(text: &str) -> Result<SignedDuration, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let hours = match unit {
+        "h" => 1,
+        "d" => 24,
+        "w" => 7 * 24,
+        _ => 0,
+    };
+    number
+        .parse::<i64>()
+        .ok()
+        .and_then(|number| number.checked_mul(hours))
+        .filter(|hours| (1..=24 * 366 * 1000).contains(hours))
+        .map(SignedDuration::from_hours)
+        .ok_or_else(|| "a number and a unit are needed, such as 12h, 30d or 8w".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times() {
+        assert_eq!(parse_within("30d"), Ok(SignedDuration::from_hours(720)));
+        assert_eq!(parse_within("1w"), Ok(SignedDuration::from_hours(168)));
+        for bad in ["", "30", "d", "0d", "-1d", "1m", "99999999999999999999w", "9999999999w"] {
+            assert!(parse_within(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! `era receive`: a stream on stdin becomes a point of a repository.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::interrupt;
+use crate::report::{self, Progress, When};
+use crate::repository::receive::receive;
+
+const EXAMPLES: &str = "\
+Examples:
+  A full copy, and from then on what has changed:
+      ssh host era send data | era receive /srv/backups/data
+      ssh host era send data --since \"$(era points --cursor /srv/backups/data)\" |
+          era receive /srv/backups/data
+
+A stream becomes a point wholly or not at all: if it ends early or is damaged, if
+the disk is full or the machine loses power, the repository is at its previous
+point again, at the latest when it is used the next time.";
+
+/// Add a stream on stdin to a repository as a new point in time
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// Directory of the repository; made if it is not there
+    #[arg(value_name = "REPO")]
+    repository: PathBuf,
+
+    /// Show progress even where stderr is not a terminal
+    #[arg(long)]
+    progress: bool,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    interrupt::explain(format!(
+        "{}: no point was added; what was begun is undone at the next use",
+        args.repository.display()
+    ))?;
+    let progress = Progress::new(if args.progress { When::Always } else { When::OnTerminal }, None);
+    let point = receive(&args.repository, io::stdin().lock(), &progress)?;
+    progress.finish();
+    report::note(format_args!(
+        "{}: point {}: {} changed",
+        args.repository.display(),
+        point.id,
+        report::size(point.changed_bytes)
+    ));
+    Ok(())
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! `era restore`: a point goes back onto a device, or into a file.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow, bail};
+use rustix::io::Errno;
+
+use super::interrupt;
+use crate::blockio::{Destination, WriteAt};
+use crate::report::{self, Progress, When};
+use crate::repository::points::parse_place;
+use crate::repository::restore::restore;
+use crate::repository::view::View;
+use crate::repository::{Access, Repository};
+
+const EXAMPLES: &str = "\
+Examples:
+  The last point, onto a new disk:
+      era restore /srv/backups/data /dev/vdc1
+  As it was on a day, into a file that can be mounted:
+      era restore /srv/backups/data@2026-11-24 data.img
+      mount -o loop,ro data.img /mnt
+
+Every block is checked against its hash before it is written. If one is damaged,
+the restore stops there; era verify says what is damaged.";
+
+/// Write a point of a repository to a device or a new file
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// Directory of the repository, and the point: latest, latest~1, a number, or a time
+    #[arg(value_name = "REPO[@POINT]")]
+    place: PathBuf,
+
+    /// Block device that nothing uses, or a file that is not there yet
+    target: PathBuf,
+
+    /// Overwrite a file that is there
+    #[arg(long)]
+    force: bool,
+
+    /// Show progress even where stderr is not a terminal
+    #[arg(long)]
+    progress: bool,
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    let (path, selector) = parse_place(&args.place)?;
+    let _repository = Repository::open(&path, Access::Read)?;
+    let mut view = View::open(&path, selector)?;
+    let (target, blank) = open_target(&args.target, args.force)?;
+    interrupt::explain(format!("{}: is incomplete", args.target.display()))?;
+    let geometry = view.geometry();
+    let when = if args.progress { When::Always } else { When::OnTerminal };
+    let progress = Progress::new(when, Some(geometry.device_bytes));
+    let restored = restore(&mut view, &target, blank, 0..geometry.units(), &progress)
+        .with_context(|| args.target.display().to_string())?;
+    progress.finish();
+    report::note(format_args!(
+        "{}: point {} of {}: {} written, {} of zeros",
+        args.target.display(),
+        view.point.id,
+        view.point.time,
+        report::size(restored.data_bytes),
+        report::size(restored.zero_bytes)
+    ));
+    Ok(())
+}
+
+/// Opens a target; says whether it reads as zeros until something is written.
+fn open_target(path: &Path, force: bool) -> anyhow::Result<(Destination, bool)> {
+    let name = || path.display().to_string();
+    let is_file = std::fs::metadata(path).map(|metadata| metadata.is_file());
+    if is_file.as_ref().is_ok_and(|&is_file| is_file) && !force {
+        bail!("{}: is there already; pass --force to overwrite it", name());
+    }
+    let target = Destination::open(path).map_err(|e| match Errno::from_io_error(&e) {
+        Some(Errno::BUSY) => {
+            anyhow!(
+                "{}: the device is in use: mounted, or held by another device; lsblk shows by what",
+                name()
+            )
+        }
+        _ => anyhow::Error::from(e).context(format!("{}: cannot open", name())),
+    })?;
+    let blank = target.can_grow();
+    if blank {
+        // What an old file holds would show through where the point has zeros.
+        target.grow(0).with_context(name)?;
+    }
+    Ok((target, blank))
+}

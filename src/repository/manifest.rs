@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! What a repository holds: `manifest.json`, replaced as a whole. Whatever it does not name is not there.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::file::{self, RepoFile};
+use super::geometry::{Geometry, unit_bytes};
+use super::layout;
+use crate::device::cursor::Cursor;
+use crate::stream::{Consistency, Kind};
+use crate::units::Era;
+
+/// Version of the format that this program writes.
+const FORMAT: u32 = 1;
+
+/// The largest manifest that is read: some hundred thousand points.
+const MAX_BYTES: u64 = 256 << 20;
+
+/// What a repository holds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Version of the format of the directory.
+    pub format: u32,
+    /// What a program must know to use it; none so far.
+    #[serde(default)]
+    pub required: Vec<String>,
+    /// The device that it is of.
+    pub device: Uuid,
+    /// The generation of the device's metadata at the last point.
+    pub generation: Uuid,
+    /// The first era that the last point does not cover; 0 where that is not known.
+    pub era: u32,
+    /// Size of dm-era's blocks.
+    pub block_size_bytes: u64,
+    /// Size of a unit.
+    pub unit_bytes: u64,
+    /// Size of the image: of the device at the last point, or of the one that the first copy is of.
+    pub device_bytes: u64,
+    /// The points, oldest first; none while the first copy is not whole.
+    pub points: Vec<Point>,
+    /// The number of the next point.
+    pub next_id: u64,
+    /// What a newer program has written.
+    #[serde(flatten)]
+    others: Map<String, Value>,
+}
+
+/// A kept point in time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// Its number.
+    pub id: u64,
+    /// When its stream was begun.
+    pub time: Timestamp,
+    /// Whether all blocks are of one moment.
+    pub consistency: Consistency,
+    /// What its stream held.
+    pub kind: Kind,
+    /// Size of the device.
+    pub device_bytes: u64,
+    /// Bytes in units that are not as at the point before.
+    pub changed_bytes: u64,
+    /// Bytes of the stream.
+    pub stream_bytes: u64,
+    /// How many times the changes were read; 0 where not known.
+    pub passes: u32,
+    /// How long writes waited.
+    pub freeze_nanoseconds: u64,
+    /// Bytes of the files that lead back to it from the next point; 0 for the last one.
+    pub held_bytes: u64,
+    /// Why it may not be what the device was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspect: Option<String>,
+    /// What a newer program has written.
+    #[serde(flatten)]
+    others: Map<String, Value>,
+}
+
+impl Point {
+    /// A point of which nothing else is known.
+    pub fn new(id: u64, time: Timestamp, consistency: Consistency, kind: Kind, device_bytes: u64) -> Self {
+        Self {
+            id,
+            time,
+            consistency,
+            kind,
+            device_bytes,
+            changed_bytes: 0,
+            stream_bytes: 0,
+            passes: 0,
+            freeze_nanoseconds: 0,
+            held_bytes: 0,
+            suspect: None,
+            others: Map::new(),
+        }
+    }
+}
+
+impl Manifest {
+    /// The manifest of a repository that is to be, for the device of a stream.
+    pub fn new(device: Uuid, generation: Uuid, block_size_bytes: u64, device_bytes: u64) -> Self {
+        Self {
+            format: FORMAT,
+            required: Vec::new(),
+            device,
+            generation,
+            era: 0,
+            block_size_bytes,
+            unit_bytes: unit_bytes(block_size_bytes),
+            device_bytes,
+            points: Vec::new(),
+            next_id: 1,
+            others: Map::new(),
+        }
+    }
+
+    /// Reads it; `None` where there is none.
+    pub fn read(repository: &Path) -> anyhow::Result<Option<Self>> {
+        let path = layout::manifest(repository);
+        let name = || path.display().to_string();
+        let bytes = match fs::metadata(&path) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+            result => result.with_context(name)?.len(),
+        };
+        if bytes > MAX_BYTES {
+            bail!("{}: has {bytes} bytes, which is no manifest", name());
+        }
+        let text = fs::read_to_string(&path).with_context(name)?;
+        let manifest: Self = serde_json::from_str(&text).with_context(name)?;
+        manifest.check().with_context(name)?;
+        Ok(Some(manifest))
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        if self.format != FORMAT || !self.required.is_empty() {
+            bail!(
+                "format {} with {:?} of a newer version of era; this one knows format {FORMAT}",
+                self.format,
+                self.required
+            );
+        }
+        Geometry::new(self.device_bytes, self.unit_bytes)?;
+        for point in &self.points {
+            Geometry::new(point.device_bytes, self.unit_bytes)?;
+        }
+        let ids: Vec<u64> = self.points.iter().map(|point| point.id).chain([self.next_id]).collect();
+        if !ids.windows(2).all(|pair| pair[0] < pair[1]) {
+            bail!("the numbers of the points do not ascend");
+        }
+        if self.points.last().is_some_and(|last| last.device_bytes != self.device_bytes) {
+            bail!("the image and the last point are of different sizes");
+        }
+        Ok(())
+    }
+
+    /// Puts this in the place of what is there, durably, and whole at any moment.
+    pub fn write(&self, repository: &Path) -> anyhow::Result<()> {
+        let new = layout::new_manifest(repository);
+        let mut text = serde_json::to_vec_pretty(self)?;
+        text.push(b'\n');
+        let file = RepoFile::create(&new)?;
+        file.write(&text, 0)?;
+        file.sync()?;
+        file::rename(&new, &layout::manifest(repository))?;
+        file::sync_dir(repository)
+    }
+
+    /// How the image is divided up.
+    pub fn geometry(&self) -> anyhow::Result<Geometry> {
+        Geometry::new(self.device_bytes, self.unit_bytes)
+    }
+
+    /// Where the next increment begins; `None` where only everything will do.
+    pub fn cursor(&self) -> Option<Cursor> {
+        (self.era != 0 && !self.points.is_empty())
+            .then_some(Cursor { generation: self.generation, era: Era(self.era) })
+    }
+
+    /// The last point.
+    pub fn last(&self) -> Option<&Point> {
+        self.points.last()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest() -> Manifest {
+        let mut manifest = Manifest::new(Uuid::from_u128(1), Uuid::from_u128(2), 8192, 10_000);
+        for id in [1, 5] {
+            let time = Timestamp::UNIX_EPOCH;
+            manifest.points.push(Point::new(id, time, Consistency::Snapshot, Kind::Full, 10_000));
+        }
+        manifest.next_id = 6;
+        manifest.era = 7;
+        manifest
+    }
+
+    #[test]
+    fn it_is_read_as_it_was_written() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(Manifest::read(dir.path()).unwrap(), None);
+        let mut written = manifest();
+        written.others.insert("of a newer program".into(), Value::Bool(true));
+        written.points[0].others.insert("so".into(), Value::Null);
+        written.write(dir.path()).unwrap();
+        assert_eq!(Manifest::read(dir.path()).unwrap(), Some(written));
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused() {
+        let refused = |change: fn(&mut Manifest)| {
+            let dir = tempfile::tempdir().unwrap();
+            let mut manifest = manifest();
+            change(&mut manifest);
+            manifest.write(dir.path()).unwrap();
+            assert!(Manifest::read(dir.path()).is_err(), "{manifest:?}");
+        };
+        refused(|m| m.format = 2);
+        refused(|m| m.required.push("wings".into()));
+        refused(|m| m.unit_bytes = 0);
+        refused(|m| m.device_bytes = u64::MAX);
+        refused(|m| m.device_bytes = 20_000);
+        refused(|m| m.points[0].id = 5);
+        refused(|m| m.next_id = 5);
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(layout::manifest(dir.path()), "{}").unwrap();
+        assert!(Manifest::read(dir.path()).is_err());
+    }
+
+    #[test]
+    fn only_a_whole_copy_has_a_cursor() {
+        let mut manifest = manifest();
+        assert_eq!(manifest.cursor().map(|cursor| cursor.era), Some(Era(7)));
+        manifest.era = 0;
+        assert_eq!(manifest.cursor(), None);
+        manifest.era = 7;
+        manifest.points.clear();
+        assert_eq!(manifest.cursor(), None);
+    }
+}

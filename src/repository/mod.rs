@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! A repository: the mirror of a device, and how it was at every kept point in time.
+//!
+//! `docs/repository.md` specifies the directory. The image is the device at the last point; each undo stream leads from a
+//! point back to the one before. Nothing of the image is overwritten before its old content is durable, and the
+//! manifest, which is replaced as a whole, says how far all has come: after any crash the repository is at the previous
+//! point, or at the new one.
+
+mod admit;
+mod assemble;
+mod file;
+mod geometry;
+mod hashes;
+mod layout;
+pub mod manifest;
+mod open;
+pub mod points;
+pub mod prune;
+pub mod receive;
+mod receiver;
+pub mod restore;
+pub mod retention;
+mod undo;
+pub mod verify;
+pub mod view;
+
+pub use admit::Refused;
+pub use open::{Access, Repository};

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Opening a repository: its locks, and what an interrupted run has left.
+//!
+//! Two locks, both advisory and gone with the process that holds them, so that none is ever stale. `lock`: whoever
+//! changes the repository. `lock.readers`: shared by whoever reads points, exclusive for whoever takes some away.
+
+use std::collections::HashSet;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+
+use super::file::{self, RepoFile};
+use super::hashes::Hashes;
+use super::layout;
+use super::manifest::Manifest;
+use super::undo::{index_of, roll_back};
+use crate::device::lock::{lock, lock_shared};
+use crate::report;
+
+/// What a repository is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// To read points while another process may add one.
+    Read,
+    /// To add a point, or to mend what is there.
+    Write,
+    /// To take points away: nobody may read them.
+    Prune,
+}
+
+/// An open repository.
+#[derive(Debug)]
+pub struct Repository {
+    /// Its directory.
+    pub path: PathBuf,
+    _locks: Vec<File>,
+}
+
+impl Repository {
+    /// Opens a repository. One that is changed is brought to its last point first, if a run was interrupted.
+    pub fn open(path: &Path, access: Access) -> anyhow::Result<Self> {
+        if !layout::manifest(path).exists() {
+            bail!("{}: there is no repository; era backup and era receive make one", path.display());
+        }
+        Self::lock(path, access)
+    }
+
+    /// Opens a repository to add a point; makes it in a directory that is not there, or empty.
+    pub fn open_or_create(path: &Path) -> anyhow::Result<Self> {
+        if !layout::manifest(path).exists() {
+            refuse_used(path)?;
+            file::make_dir(path)?;
+        }
+        Self::lock(path, Access::Write)
+    }
+
+    fn lock(path: &Path, access: Access) -> anyhow::Result<Self> {
+        let mut locks = Vec::new();
+        let (work, readers) = (layout::lock(path), layout::readers_lock(path));
+        if access != Access::Read {
+            let file = open_lock(&work)?;
+            lock(&file, &work)?;
+            locks.push(file);
+        }
+        match access {
+            Access::Read => {
+                let file = open_lock(&readers)?;
+                lock_shared(&file, &readers)?;
+                locks.push(file);
+            }
+            Access::Prune => {
+                let file = open_lock(&readers)?;
+                lock(&file, &readers)?;
+                locks.push(file);
+            }
+            Access::Write => {}
+        }
+        let repository = Self { path: path.to_owned(), _locks: locks };
+        if access != Access::Read {
+            repository.recover()?;
+        }
+        Ok(repository)
+    }
+
+    /// What it holds; `None` where nothing has been received yet.
+    pub fn manifest(&self) -> anyhow::Result<Option<Manifest>> {
+        Manifest::read(&self.path)
+    }
+
+    /// Undoes what an interrupted run has done, and removes what it has left.
+    pub(super) fn recover(&self) -> anyhow::Result<()> {
+        let Some(manifest) = self.manifest()? else { return Ok(()) };
+        let directory = layout::undo_directory(&self.path);
+        let ids: Vec<u64> = manifest.points.iter().map(|point| point.id).collect();
+        let kept: HashSet<PathBuf> = ids
+            .windows(2)
+            .map(|pair| layout::undo(&self.path, pair[0], pair[1]))
+            .flat_map(|stream| [index_of(&stream), stream])
+            .collect();
+        let mut left: Vec<PathBuf> = match fs::read_dir(&directory) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
+            entries => entries
+                .and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect())
+                .with_context(|| directory.display().to_string())?,
+        };
+        left.retain(|path| !kept.contains(path));
+        if let Some(last) = ids.last() {
+            let journal = layout::undo(&self.path, *last, manifest.next_id);
+            if left.contains(&journal) {
+                report::note(format_args!(
+                    "{}: an interrupted run is undone; it is at point {last} again",
+                    self.path.display()
+                ));
+                let image = RepoFile::open(&layout::image(&self.path))?;
+                let hashes = Hashes::open(&layout::hashes(&self.path))?;
+                roll_back(&journal, &image, &hashes, manifest.unit_bytes)?;
+                // It goes last: as long as it is there, all this is done again.
+                left.retain(|path| *path != journal);
+                left.push(journal);
+            }
+        }
+        for path in &left {
+            file::remove(path)?;
+        }
+        if !left.is_empty() {
+            file::sync_dir(&directory)?;
+        }
+        file::remove(&layout::new_manifest(&self.path))
+    }
+}
+
+/// A lock file. Readers may have no right to write to it.
+fn open_lock(path: &Path) -> anyhow::Result<File> {
+    let open = OpenOptions::new().write(true).create(true).truncate(false).open(path);
+    open.or_else(|_| File::open(path)).with_context(|| format!("{}: cannot open", path.display()))
+}
+
+fn refuse_used(path: &Path) -> anyhow::Result<()> {
+    let name = || path.display().to_string();
+    let mut entries = match fs::read_dir(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.with_context(name)?,
+    };
+    // What an interrupted first run may have left before its manifest.
+    let own = [layout::lock(path), layout::new_manifest(path)];
+    match entries.find(|entry| !entry.as_ref().is_ok_and(|entry| own.contains(&entry.path()))) {
+        None => Ok(()),
+        Some(_) => bail!("{}: is neither a repository nor empty; choose another directory", name()),
+    }
+}

@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! The changing half of receiving: units go into the image, batch by batch, what they replace into the undo stream.
+//!
+//! For each batch: what the units hold is appended to the undo stream, that is made durable, then they are overwritten.
+//! A unit that is what it was already is left alone. At the end: undo stream, image and hashes are made durable, and then
+//! the manifest says so.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, bail};
+use uuid::Uuid;
+
+use super::assemble::{Content, Units};
+use super::file::{self, RepoFile};
+use super::geometry::Geometry;
+use super::hashes::{Hashes, UnitHash, ZeroHash, hash};
+use super::layout;
+use super::manifest::{Manifest, Point};
+use super::open::Repository;
+use super::undo::{BATCH_BYTES, UndoWriter};
+use crate::runs::{BlockSet, Run};
+use crate::stream::{Consistency, Header, Kind, Trailer, is_zero};
+use crate::units::{Era, Extent};
+
+/// Units in a batch, where they are small or hold zeros.
+const BATCH_UNITS: usize = 8192;
+
+/// Holes are made of this size; smaller ones would break the image into pieces.
+const HOLE_BYTES: usize = 64 << 10;
+
+/// Takes units.
+pub struct Receiver {
+    repository: Repository,
+    manifest: Manifest,
+    /// As it was at the last point; `None` for a first copy.
+    before: Option<Geometry>,
+    geometry: Geometry,
+    image: RepoFile,
+    hashes: Hashes,
+    undo: Option<UndoWriter>,
+    batch: BTreeMap<u64, (Content, UnitHash)>,
+    batch_bytes: u64,
+    zero_hash: ZeroHash,
+    /// Units that are in the undo stream.
+    saved: BlockSet,
+    /// Units that are not as they were.
+    changed: BlockSet,
+    /// Units that the stream has said something of.
+    covered: BlockSet,
+}
+
+impl Receiver {
+    /// Makes everything ready for a stream that was admitted.
+    pub fn begin(
+        repository: Repository,
+        manifest: Option<Manifest>,
+        header: &Header,
+    ) -> anyhow::Result<Self> {
+        let path = repository.path.clone();
+        let new = || Manifest::new(header.device, header.generation, header.block_bytes, header.device_bytes);
+        let is_first = manifest.as_ref().is_none_or(|manifest| manifest.points.is_empty());
+        let mut manifest = manifest.unwrap_or_else(new);
+        let geometry = Geometry::new(header.device_bytes, manifest.unit_bytes)?;
+        let before = if is_first {
+            (manifest.device_bytes, manifest.generation) = (header.device_bytes, header.generation);
+            // It says that what is begun here is a repository.
+            manifest.write(&path)?;
+            None
+        } else {
+            Some(manifest.geometry()?)
+        };
+        file::make_dir(&layout::undo_directory(&path))?;
+        let image = RepoFile::open(&layout::image(&path))?;
+        let hashes = Hashes::open(&layout::hashes(&path))?;
+        let undo = match (before, manifest.last()) {
+            (Some(before), Some(last)) => {
+                let to = layout::undo(&path, last.id, manifest.next_id);
+                Some(UndoWriter::create(&to, &undo_header(&manifest, last, before))?)
+            }
+            _ => None,
+        };
+        let units = geometry.units().max(before.map_or(0, |before| before.units()));
+        let mut receiver = Self {
+            repository,
+            manifest,
+            before,
+            geometry,
+            image,
+            hashes,
+            undo,
+            batch: BTreeMap::new(),
+            batch_bytes: 0,
+            zero_hash: ZeroHash::default(),
+            saved: BlockSet::new(units),
+            changed: BlockSet::new(units),
+            covered: BlockSet::new(units),
+        };
+        receiver.resize()?;
+        Ok(receiver)
+    }
+
+    /// How the device of the stream is divided up.
+    pub fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+
+    /// Image and hashes get the size of the stream's device.
+    fn resize(&mut self) -> anyhow::Result<()> {
+        let run = self.before.map_or(Run { begin: 0, end: 0 }, |before| before.resized(&self.geometry));
+        let mut bytes = 0;
+        for unit in run.begin..run.end {
+            bytes += self.save(unit)?;
+            if bytes >= BATCH_BYTES {
+                self.barrier()?;
+                bytes = 0;
+            }
+        }
+        self.barrier()?;
+        if self.image.can_grow() {
+            self.image.set_len(self.geometry.device_bytes)?;
+        } else if self.image.len()? < self.geometry.device_bytes {
+            bail!(
+                "{}: has {} bytes, the device of the stream {}; put the image on a larger device",
+                self.image.path().display(),
+                self.image.len()?,
+                self.geometry.device_bytes
+            );
+        }
+        self.hashes.set_units(self.geometry.units())?;
+        let before = self.before.map_or(0, |before| before.units());
+        for unit in run.begin..run.end.min(self.geometry.units()) {
+            if unit < before {
+                let mut bytes = self.buffer(unit)?;
+                // What it holds up to the old end, and zeros.
+                let known = usize::try_from(self.before.map_or(0, |before| before.extent(unit).len))?;
+                let known = known.min(bytes.len());
+                self.image.read(&mut bytes[..known], self.geometry.extent(unit).offset)?;
+                self.put(unit, Content::Data(bytes))?;
+            } else {
+                self.put(unit, Content::Zeros)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn buffer(&self, unit: u64) -> anyhow::Result<Vec<u8>> {
+        Ok(vec![0; usize::try_from(self.geometry.extent(unit).len)?])
+    }
+
+    /// A unit goes into the batch, if it changes.
+    fn put(&mut self, unit: u64, content: Content) -> anyhow::Result<()> {
+        let len = self.geometry.extent(unit).len;
+        let (content, hash) = match content {
+            Content::Data(bytes) if is_zero(&bytes) => (Content::Zeros, self.zero_hash.of(len)),
+            Content::Data(bytes) => {
+                let hash = hash(&bytes);
+                (Content::Data(bytes), hash)
+            }
+            Content::Zeros => (Content::Zeros, self.zero_hash.of(len)),
+        };
+        // Of a first copy that was interrupted nothing is known to be durable.
+        let is_known = self.before.is_some() && !self.batch.contains_key(&unit);
+        if is_known && self.hashes.get(unit)? == Some(hash) {
+            return Ok(());
+        }
+        // Zeros weigh as much as what they replace, which goes into the undo stream.
+        if matches!(content, Content::Data(_)) || self.undo.is_some() {
+            self.batch_bytes += len;
+        }
+        self.batch.insert(unit, (content, hash));
+        if self.batch_bytes >= BATCH_BYTES || self.batch.len() >= BATCH_UNITS {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Appends what a unit holds to the undo stream, if it is not there yet; returns how many bytes that are.
+    fn save(&mut self, unit: u64) -> anyhow::Result<u64> {
+        let (Some(undo), Some(before)) = (&mut self.undo, self.before) else { return Ok(0) };
+        if unit >= before.units() || self.saved.contains(unit) {
+            return Ok(0);
+        }
+        let extent = before.extent(unit);
+        let mut bytes = vec![0; usize::try_from(extent.len)?];
+        self.image.read(&mut bytes, extent.offset)?;
+        let hash = self.hashes.get(unit)?.with_context(|| {
+            format!("the file of hashes ends before unit {unit}; era verify says what is damaged")
+        })?;
+        undo.save(unit, hash, extent, &bytes)?;
+        self.saved.insert(Run { begin: unit, end: unit + 1 });
+        Ok(extent.len)
+    }
+
+    fn barrier(&mut self) -> anyhow::Result<()> {
+        self.undo.as_mut().map_or(Ok(()), UndoWriter::barrier)
+    }
+
+    /// Writes the batch.
+    fn flush(&mut self) -> anyhow::Result<()> {
+        let batch = std::mem::take(&mut self.batch);
+        self.batch_bytes = 0;
+        for &unit in batch.keys() {
+            self.save(unit)?;
+        }
+        self.barrier()?;
+        let mut zeros: Option<Extent> = None;
+        let mut hashes = Vec::with_capacity(batch.len());
+        for (unit, (content, hash)) in batch {
+            let extent = self.geometry.extent(unit);
+            match content {
+                Content::Zeros => match &mut zeros {
+                    Some(run) if run.end() == extent.offset => run.len += extent.len,
+                    _ => {
+                        self.zero(zeros.replace(extent))?;
+                    }
+                },
+                Content::Data(bytes) => self.write(extent.offset, &bytes)?,
+            }
+            hashes.push((unit, hash));
+            self.changed.insert(Run { begin: unit, end: unit + 1 });
+        }
+        self.zero(zeros)?;
+        self.hashes.set(&hashes)
+    }
+
+    fn zero(&self, extent: Option<Extent>) -> anyhow::Result<()> {
+        extent.map_or(Ok(()), |extent| self.image.zero(extent))
+    }
+
+    /// Writes a unit; where it holds zeros, there will be holes.
+    fn write(&self, offset: u64, bytes: &[u8]) -> anyhow::Result<()> {
+        let mut at = 0;
+        let chunks: Vec<(bool, usize)> = bytes.chunks(HOLE_BYTES).map(|c| (is_zero(c), c.len())).collect();
+        for run in chunks.chunk_by(|a, b| a.0 == b.0) {
+            let len: usize = run.iter().map(|(_, len)| len).sum();
+            if run[0].0 {
+                self.image.zero(Extent { offset: offset + at as u64, len: len as u64 })?;
+            } else {
+                self.image.write(&bytes[at..at + len], offset + at as u64)?;
+            }
+            at += len;
+        }
+        Ok(())
+    }
+
+    /// Gives the repository back, with what was begun in it.
+    pub fn abandon(self) -> Repository {
+        self.repository
+    }
+
+    /// All that the stream had is there: it becomes a point.
+    pub fn commit(&mut self, header: &Header, trailer: &Trailer, stream_bytes: u64) -> anyhow::Result<Point> {
+        self.flush()?;
+        if header.kind == Kind::Full && self.covered.len() < self.geometry.units() {
+            let missing = (0..self.geometry.units()).find(|&unit| !self.covered.contains(unit));
+            bail!("the stream says that it is full, but leaves unit {} out", missing.unwrap_or_default());
+        }
+        let held_bytes = self.undo.take().map_or(Ok(0), UndoWriter::finish)?;
+        self.image.sync()?;
+        self.hashes.sync()?;
+        let manifest = &mut self.manifest;
+        if let Some(last) = manifest.points.last_mut() {
+            last.held_bytes = held_bytes;
+        }
+        let units = |run: Run| (run.begin..run.end).map(|unit| self.geometry.extent(unit).len).sum::<u64>();
+        let mut point =
+            Point::new(manifest.next_id, header.time, header.consistency, header.kind, header.device_bytes);
+        point.changed_bytes = self.changed.runs().map(units).sum();
+        point.stream_bytes = stream_bytes;
+        point.passes = trailer.passes;
+        point.freeze_nanoseconds = trailer.freeze_nanoseconds;
+        manifest.points.push(point.clone());
+        manifest.next_id += 1;
+        manifest.generation = header.generation;
+        manifest.era = trailer.next.0;
+        manifest.device_bytes = header.device_bytes;
+        manifest.write(&self.repository.path)?;
+        Ok(point)
+    }
+}
+
+impl Units for Receiver {
+    fn base(&mut self, unit: u64, buf: &mut [u8]) -> anyhow::Result<()> {
+        match self.batch.get(&unit) {
+            Some((Content::Data(bytes), _)) => buf.copy_from_slice(bytes),
+            Some((Content::Zeros, _)) => buf.fill(0),
+            None => self.image.read(buf, self.geometry.extent(unit).offset)?,
+        }
+        Ok(())
+    }
+
+    fn unit(&mut self, unit: u64, content: Content) -> anyhow::Result<()> {
+        self.covered.insert(Run { begin: unit, end: unit + 1 });
+        self.put(unit, content)
+    }
+}
+
+/// What the undo stream says of itself: it leads back to the last point.
+pub(super) fn undo_header(manifest: &Manifest, last: &Point, before: Geometry) -> Header {
+    Header {
+        device: manifest.device,
+        generation: Uuid::nil(),
+        device_bytes: before.device_bytes,
+        block_bytes: manifest.block_size_bytes,
+        since: Era(0),
+        kind: Kind::Undo,
+        consistency: Consistency::Unknown,
+        time: last.time,
+    }
+}

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Units of an undo stream, in any order.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+
+use super::index::{Entries, Entry, Index};
+use super::index_of;
+use crate::repository::file::RepoFile;
+use crate::repository::geometry::Geometry;
+use crate::stream::{Lone, read_record_at};
+use crate::units::Extent;
+
+/// An undo stream and its index.
+#[derive(Debug)]
+pub struct Undo {
+    stream: RepoFile,
+    index: Index,
+    /// The size of the device that it leads back to, in units.
+    geometry: Geometry,
+    /// The record that was read last, and where it is: neighbours are mostly in one.
+    last: Option<(u64, Lone)>,
+}
+
+impl Undo {
+    /// Opens one that is whole.
+    pub fn open(path: &Path, geometry: Geometry) -> anyhow::Result<Self> {
+        let undo = Self::open_growing(path, geometry)?;
+        if !undo.index.is_whole()? {
+            bail!("{}: the index is damaged", index_of(path).display());
+        }
+        Ok(undo)
+    }
+
+    /// Opens one that may be written meanwhile.
+    pub fn open_growing(path: &Path, geometry: Geometry) -> anyhow::Result<Self> {
+        let index = Index::open(&index_of(path))?;
+        Ok(Self { stream: RepoFile::open_to_read(path)?, index, geometry, last: None })
+    }
+
+    /// Looks for what was added.
+    pub fn refresh(&mut self) -> anyhow::Result<()> {
+        self.index.refresh()
+    }
+
+    /// Whether it was taken away, and another may stand in its place.
+    pub fn is_removed(&self) -> anyhow::Result<bool> {
+        self.stream.is_removed()
+    }
+
+    /// Where a unit is, if this has it.
+    pub fn find(&self, unit: u64) -> anyhow::Result<Option<Entry>> {
+        self.index.find(unit)
+    }
+
+    /// Number of units in it.
+    pub fn units(&self) -> u64 {
+        self.index.units()
+    }
+
+    /// All of them in order.
+    pub fn entries(&self) -> anyhow::Result<Entries<'_>> {
+        self.index.entries()
+    }
+
+    /// Reads the bytes of a unit; whether they are right is for the caller to see by their hash.
+    pub fn read(&mut self, entry: &Entry, buf: &mut [u8]) -> anyhow::Result<()> {
+        let extent = self.geometry.extent(entry.unit);
+        debug_assert_eq!(buf.len() as u64, extent.len);
+        let mut at = entry.at;
+        let mut filled = 0;
+        while filled < extent.len {
+            let record = self.record(at)?;
+            filled += fill(record, extent, buf)?;
+            at = record.next;
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, at: u64) -> anyhow::Result<&Lone> {
+        if self.last.as_ref().is_none_or(|(known, _)| *known != at) {
+            let lone = read_record_at(&self.stream, at, self.geometry.device_bytes)
+                .with_context(|| self.stream.path().display().to_string())?;
+            self.last = Some((at, lone));
+        }
+        self.last.as_ref().map(|(_, lone)| lone).context("there is no record")
+    }
+}
+
+/// Copies what a record has of an extent; returns how many bytes that is.
+fn fill(record: &Lone, wanted: Extent, buf: &mut [u8]) -> anyhow::Result<u64> {
+    let mut filled = 0;
+    for (extent, bytes) in &record.contents {
+        let (begin, end) = (extent.offset.max(wanted.offset), extent.end().min(wanted.end()));
+        if begin >= end {
+            continue;
+        }
+        let target = &mut buf[usize::try_from(begin - wanted.offset)?..usize::try_from(end - wanted.offset)?];
+        match bytes {
+            Some(bytes) => {
+                let from = usize::try_from(begin - extent.offset)?;
+                target.copy_from_slice(&bytes[from..from + target.len()]);
+            }
+            None => target.fill(0),
+        }
+        filled += end - begin;
+    }
+    Ok(filled)
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Whether a repository holds what it was given: everything is read and hashed.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use serde::Serialize;
+
+use super::geometry::Geometry;
+use super::hashes::hash;
+use super::layout;
+use super::manifest::Manifest;
+use super::points::Selector;
+use super::undo::Undo;
+use super::view::View;
+use crate::report::Progress;
+use crate::stream::{self, Header, Kind, Visitor};
+use crate::units::Extent;
+
+/// Something that is not as it was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Damage {
+    /// The file.
+    pub file: PathBuf,
+    /// The point that has it.
+    pub point: u64,
+    /// Where on the device, in bytes.
+    pub offset: Option<u64>,
+    /// How many bytes.
+    pub length_bytes: Option<u64>,
+    /// What is wrong.
+    pub problem: String,
+}
+
+/// Reads everything. Each damage is told as it is found; returns how many there are.
+pub fn verify(
+    repository: &Path,
+    manifest: &Manifest,
+    progress: &Progress,
+    mut tell: impl FnMut(Damage) -> anyhow::Result<()>,
+) -> anyhow::Result<u64> {
+    let mut found = 0;
+    let mut tell = |damage| {
+        found += 1;
+        tell(damage)
+    };
+    verify_image(repository, progress, &mut tell)?;
+    for pair in manifest.points.windows(2) {
+        let path = layout::undo(repository, pair[0].id, pair[1].id);
+        let geometry = Geometry::new(pair[0].device_bytes, manifest.unit_bytes)?;
+        if let Err(e) = verify_undo(&path, pair[0].id, geometry, progress, &mut tell) {
+            // What stops the look at one file does not stop that at the others.
+            let problem = format!("{e:#}");
+            tell(Damage { file: path, point: pair[0].id, offset: None, length_bytes: None, problem })?;
+        }
+    }
+    Ok(found)
+}
+
+fn verify_image(
+    repository: &Path,
+    progress: &Progress,
+    tell: &mut impl FnMut(Damage) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let mut view = View::open(repository, Selector::FromLast(0))?;
+    let geometry = view.geometry();
+    let mut damaged: Option<Extent> = None;
+    let mut buf = vec![0; usize::try_from(geometry.unit_bytes)?];
+    let mut report = |extent: Option<Extent>, point: u64| match extent {
+        None => Ok(()),
+        Some(extent) => tell(Damage {
+            file: layout::image(repository),
+            point,
+            offset: Some(extent.offset),
+            length_bytes: Some(extent.len),
+            problem: "the bytes, or their hash, are not what they were".into(),
+        }),
+    };
+    for unit in 0..geometry.units() {
+        let extent = geometry.extent(unit);
+        let buf = &mut buf[..usize::try_from(extent.len)?];
+        let is_right = match view.read(unit, buf) {
+            Ok(expected) => hash(buf) == expected,
+            // A block that cannot be read is damage, too; what else is wrong is told by the others.
+            Err(e) if e.chain().any(|cause| cause.is::<crate::blockio::ReadError>()) => false,
+            Err(e) => return Err(e),
+        };
+        match &mut damaged {
+            _ if is_right => {}
+            Some(run) if run.end() == extent.offset => run.len += extent.len,
+            _ => report(damaged.replace(extent), view.point.id)?,
+        }
+        progress.advance(extent.len);
+    }
+    report(damaged, view.point.id)
+}
+
+/// The stream as a whole, then unit by unit.
+fn verify_undo(
+    path: &Path,
+    point: u64,
+    geometry: Geometry,
+    progress: &Progress,
+    tell: &mut impl FnMut(Damage) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let mut counter = Counter::default();
+    let file = File::open(path).with_context(|| path.display().to_string())?;
+    let whole = stream::read(BufReader::with_capacity(1 << 20, file), &mut counter);
+    let undo = Undo::open(path, geometry)?;
+    let mut bytes = 0;
+    let mut damaged = 0;
+    // Entries are read in pieces beside the stream itself.
+    let mut reader = Undo::open(path, geometry)?;
+    let mut buf = vec![0; usize::try_from(geometry.unit_bytes)?];
+    for entry in undo.entries()? {
+        let entry = entry?;
+        let extent = geometry.extent(entry.unit);
+        let buf = &mut buf[..usize::try_from(extent.len)?];
+        let problem = match reader.read(&entry, buf) {
+            Ok(()) if hash(buf) == entry.hash => None,
+            Ok(()) => Some("the bytes, or their hash, are not what they were".to_owned()),
+            Err(e) => Some(format!("{e:#}")),
+        };
+        if let Some(problem) = problem {
+            damaged += 1;
+            let (offset, length_bytes) = (Some(extent.offset), Some(extent.len));
+            tell(Damage { file: path.to_owned(), point, offset, length_bytes, problem })?;
+        }
+        bytes += extent.len;
+        progress.advance(extent.len);
+    }
+    match whole {
+        // Each unit is right; what is damaged is something between them.
+        Err(e) if damaged == 0 => Err(e),
+        Err(_) => Ok(()),
+        Ok(_) if counter.bytes != bytes => bail!(
+            "the stream has {} bytes of the device, its index {bytes}, in {} units",
+            counter.bytes,
+            undo.units()
+        ),
+        Ok(_) => Ok(()),
+    }
+}
+
+/// Counts what a stream has.
+#[derive(Default)]
+struct Counter {
+    bytes: u64,
+}
+
+impl Visitor for Counter {
+    fn begin(&mut self, header: Option<&Header>) -> anyhow::Result<()> {
+        match header {
+            Some(header) if header.kind == Kind::Undo => Ok(()),
+            _ => bail!("is no undo stream"),
+        }
+    }
+
+    fn data(&mut self, _offset: u64, bytes: &[u8]) -> anyhow::Result<()> {
+        self.bytes += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn zeros(&mut self, extent: Extent) -> anyhow::Result<()> {
+        self.bytes += extent.len;
+        Ok(())
+    }
+}

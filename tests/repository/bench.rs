@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! A work bench: a device in memory that is written and sent, and the repository that receives it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use era::blockio::Piece;
+use era::runs::Run;
+use era::stream::{Consistency, Encode, EncoderV2, Header, Kind};
+use era::units::{Era, Extent};
+use uuid::Uuid;
+
+use crate::program::{self, Run as Outcome};
+
+pub const BLOCK: u64 = 4096;
+
+/// A device that remembers which blocks were written since it was last sent, as dm-era does.
+#[derive(Clone)]
+pub struct Device {
+    pub id: Uuid,
+    pub generation: Uuid,
+    pub bytes: Vec<u8>,
+    pub era: u32,
+    changed: Vec<u64>,
+    random: u64,
+}
+
+impl Device {
+    pub fn new(len: usize) -> Self {
+        Self {
+            id: Uuid::from_u128(0xde),
+            generation: Uuid::from_u128(0x6e),
+            bytes: vec![0; len],
+            era: 1,
+            changed: Vec::new(),
+            random: 88_172_645_463_325_252,
+        }
+    }
+
+    /// The next number of a fixed sequence: a failure can be looked at again.
+    pub fn random(&mut self) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random
+    }
+
+    pub fn blocks(&self) -> u64 {
+        (self.bytes.len() as u64).div_ceil(BLOCK)
+    }
+
+    /// Writes noise, or zeros, to a block.
+    pub fn write(&mut self, block: u64, zeros: bool) {
+        let begin = (block * BLOCK) as usize;
+        let end = (begin + BLOCK as usize).min(self.bytes.len());
+        for at in begin..end {
+            self.bytes[at] = if zeros { 0 } else { self.random() as u8 };
+        }
+        self.changed.push(block);
+    }
+
+    /// Some blocks by chance, one in five of them zeros.
+    pub fn write_some(&mut self, count: u64) {
+        for _ in 0..count {
+            let (block, zeros) = (self.random() % self.blocks(), self.random().is_multiple_of(5));
+            self.write(block, zeros);
+        }
+    }
+
+    /// Grows with zeros, or shrinks.
+    pub fn resize(&mut self, len: usize) {
+        self.bytes.resize(len, 0);
+        let blocks = self.blocks();
+        self.changed.retain(|block| *block < blocks);
+    }
+
+    fn header(&self, kind: Kind, since: u32) -> Header {
+        Header {
+            device: self.id,
+            generation: self.generation,
+            device_bytes: self.bytes.len() as u64,
+            block_bytes: BLOCK,
+            since: Era(since),
+            kind,
+            consistency: Consistency::Snapshot,
+            time: format!("2026-01-01T00:{:02}:{:02}Z", self.era / 60 % 60, self.era % 60).parse().unwrap(),
+        }
+    }
+
+    /// Everything, as a stream.
+    pub fn full(&mut self) -> Vec<u8> {
+        self.era += 1;
+        self.changed.clear();
+        self.stream(&self.header(Kind::Full, 0), &[Run { begin: 0, end: self.blocks() }])
+    }
+
+    /// What was written since the last stream.
+    pub fn increment(&mut self) -> Vec<u8> {
+        let since = self.era;
+        self.era += 1;
+        let mut changed = std::mem::take(&mut self.changed);
+        changed.sort_unstable();
+        changed.dedup();
+        let runs: Vec<_> = changed.into_iter().map(|block| Run { begin: block, end: block + 1 }).collect();
+        self.stream(&self.header(Kind::Increment, since), &runs)
+    }
+
+    fn stream(&self, header: &Header, runs: &[Run]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let mut encoder = EncoderV2::new(&mut bytes, header, None, Era(self.era)).unwrap();
+        for run in runs {
+            let (begin, end) = (run.begin * BLOCK, (run.end * BLOCK).min(self.bytes.len() as u64));
+            let extent = Extent { offset: begin, len: end - begin };
+            let bytes = &self.bytes[begin as usize..end as usize];
+            encoder.piece(&Piece { extent, offset: begin, bytes }).unwrap();
+        }
+        encoder.conclude(Era(self.era), 1, 1000);
+        encoder.finish().unwrap();
+        drop(encoder);
+        bytes
+    }
+}
+
+/// A repository, and what its points must be.
+pub struct Bench {
+    dir: tempfile::TempDir,
+    /// Number of the point and the device then.
+    pub kept: Vec<(u64, Vec<u8>)>,
+}
+
+impl Bench {
+    pub fn new() -> Self {
+        Self { dir: tempfile::tempdir().unwrap(), kept: Vec::new() }
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.dir.path().join("repo")
+    }
+
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path().join(name)
+    }
+
+    /// Runs a command on the repository; its path stands in the place of `REPO`.
+    pub fn run(&self, args: &[&str], stdin: &[u8], crash_at: Option<u64>) -> Outcome {
+        let repo = self.path();
+        let args: Vec<String> = args.iter().map(|arg| arg.replace("REPO", repo.to_str().unwrap())).collect();
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        let mut command = program::command("era", &args);
+        command.current_dir(self.dir.path());
+        if let Some(at) = crash_at {
+            command.env("ERA_CRASH_AT", at.to_string());
+        }
+        program::run_command(command, stdin)
+    }
+
+    /// Receives a stream, which must become the next point.
+    #[track_caller]
+    pub fn receive(&mut self, stream: &[u8], device: &Device) {
+        let out = self.run(&["receive", "REPO"], stream, None);
+        assert_eq!(out.code, Some(0), "{}", out.stderr);
+        let id = self.kept.last().map_or(1, |(id, _)| id + 1);
+        self.kept.push((id, device.bytes.clone()));
+    }
+
+    /// The numbers of the points that there are.
+    pub fn ids(&self) -> Vec<u64> {
+        let out = self.run(&["points", "--json", "REPO"], b"", None);
+        let json: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap_or_default();
+        json["points"].as_array().into_iter().flatten().map(|point| point["id"].as_u64().unwrap()).collect()
+    }
+
+    /// A point as it is restored.
+    #[track_caller]
+    pub fn restored(&self, point: &str) -> Vec<u8> {
+        let target = self.dir.path().join("restored");
+        let out = self.run(&["restore", "--force", &format!("REPO@{point}"), "restored"], b"", None);
+        assert_eq!(out.code, Some(0), "{}", out.stderr);
+        fs::read(target).unwrap()
+    }
+
+    /// All points are there, and what they were, and nothing else is.
+    #[track_caller]
+    pub fn check(&self) {
+        let ids: Vec<u64> = self.kept.iter().map(|(id, _)| *id).collect();
+        assert_eq!(self.ids(), ids);
+        for (id, bytes) in &self.kept {
+            assert!(self.restored(&id.to_string()) == *bytes, "point {id} is not what it was");
+        }
+        let (_, last) = self.kept.last().expect("a point");
+        assert!(fs::read(self.file("image")).unwrap() == *last, "the image is not the last point");
+        let out = self.run(&["verify", "REPO"], b"", None);
+        assert_eq!((out.code, out.stdout.as_slice()), (Some(0), &b""[..]), "{}", out.stderr);
+    }
+
+    /// The same after a command that changes something has brought things in order: no file is left over.
+    #[track_caller]
+    pub fn check_tidy(&self) {
+        self.check();
+        let names = |path: PathBuf| -> Vec<String> {
+            let mut names: Vec<_> = fs::read_dir(path)
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .filter(|name| !name.starts_with("lock"))
+                .collect();
+            names.sort();
+            names
+        };
+        assert_eq!(names(self.path()), ["hashes", "image", "manifest.json", "undo"]);
+        let mut undos: Vec<String> = self
+            .kept
+            .windows(2)
+            .flat_map(|pair| {
+                let name = format!("{}-{}", pair[0].0, pair[1].0);
+                [format!("{name}.index"), name]
+            })
+            .collect();
+        undos.sort();
+        assert_eq!(names(self.file("undo")), undos);
+    }
+
+    /// The same repository once more, elsewhere.
+    pub fn copy(&self) -> Self {
+        let copy = Self { dir: tempfile::tempdir().unwrap(), kept: self.kept.clone() };
+        if self.path().exists() {
+            copy_dir(&self.path(), &copy.path());
+        }
+        copy
+    }
+}
+
+fn copy_dir(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_dir(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! What a repository refuses, with the cure, before anything is changed.
+
+use std::fs;
+
+use uuid::Uuid;
+
+use crate::bench::{Bench, Device};
+
+fn ready() -> (Bench, Device) {
+    let (mut bench, mut device) = (Bench::new(), Device::new(40_960));
+    device.write_some(5);
+    let full = device.full();
+    bench.receive(&full, &device);
+    device.write_some(5);
+    (bench, device)
+}
+
+fn refused(bench: &Bench, stream: &[u8], says: &str) {
+    let before = fs::read(bench.file("manifest.json")).ok();
+    bench.run(&["receive", "REPO"], stream, None).expect_error(says);
+    assert_eq!(before, fs::read(bench.file("manifest.json")).ok());
+}
+
+#[test]
+fn streams_that_do_not_fit() {
+    let (bench, device) = ready();
+    let mut other = device.clone();
+    other.id = Uuid::from_u128(5);
+    refused(&bench, &other.full(), "use another directory");
+    refused(&bench, &other.increment(), "use another directory");
+    let mut anew = device.clone();
+    anew.generation = Uuid::from_u128(5);
+    refused(&bench, &anew.increment(), "tracking began anew");
+    let mut later = device.clone();
+    let _lost = later.increment();
+    later.write_some(1);
+    let cursor = format!("{}:{}", device.generation, device.era);
+    refused(
+        &bench,
+        &later.increment(),
+        &format!(
+            "leaves a gap: it begins with era 3, but the repository has everything only up to era 2; send from --since {cursor}"
+        ),
+    );
+    refused(&bench, b"", "the stream is empty");
+    refused(&bench, b"not a stream", "not an era stream");
+    refused(&bench, &crate::program::data("classic.era"), "use era apply");
+    bench.check_tidy();
+    // An older cursor only sends more.
+    let mut device = device;
+    device.era -= 1;
+    let increment = device.increment();
+    let out = bench.run(&["receive", "REPO"], &increment, None);
+    assert_eq!(out.code, Some(0), "{}", out.stderr);
+}
+
+#[test]
+fn a_beginning_without_a_full_copy() {
+    let (bench, mut device) = (Bench::new(), Device::new(40_960));
+    device.write_some(5);
+    refused(&bench, &device.increment(), "begin with a full one");
+    assert!(!bench.path().exists());
+    bench.run(&["points", "REPO"], b"", None).expect_error("there is no repository");
+    bench.run(&["verify", "REPO"], b"", None).expect_error("there is no repository");
+}
+
+#[test]
+fn directories_of_others() {
+    let (bench, mut device) = (Bench::new(), Device::new(40_960));
+    fs::create_dir(bench.path()).unwrap();
+    fs::write(bench.file("thesis"), "precious").unwrap();
+    refused(&bench, &device.full(), "neither a repository nor empty");
+    assert_eq!(fs::read_dir(bench.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn restores_that_would_do_harm() {
+    let (bench, _) = ready();
+    let file = bench.path().join("../there");
+    fs::write(&file, "precious").unwrap();
+    bench.run(&["restore", "REPO", "there"], b"", None).expect_error("pass --force");
+    assert_eq!(fs::read(&file).unwrap(), b"precious");
+    bench
+        .run(&["restore", "REPO@2", "new"], b"", None)
+        .expect_error("there is no point 2; there are 1, from 1");
+    bench.run(&["restore", "REPO@yesterday", "new"], b"", None).expect_error("is no point");
+    assert!(!bench.path().join("../new").exists());
+}
+
+#[test]
+fn pruning_without_a_rule() {
+    let (bench, _) = ready();
+    bench.run(&["prune", "REPO"], b"", None).expect_error("nothing says what to keep");
+    bench.check_tidy();
+}

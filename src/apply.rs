@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 
 use crate::blockio::{WriteAt, write_full};
 use crate::report::{self, Progress};
-use crate::stream::{self, Header, Summary, Version, Visitor};
+use crate::stream::{self, Header, Kind, Summary, Version, Visitor};
 use crate::units::Extent;
 
 /// How to take a stream.
@@ -54,6 +54,9 @@ struct Writer<'a> {
 impl Visitor for Writer<'_> {
     fn begin(&mut self, header: Option<&Header>) -> anyhow::Result<()> {
         let Some(header) = header else { return Ok(()) };
+        if header.kind == Kind::Difference {
+            bail!("the stream holds differences to what a repository has; era receive adds it to that");
+        }
         let (source, destination) = (header.device_bytes, self.destination.size());
         match self.limit {
             Some(limit) if limit < source => bail!(
@@ -101,7 +104,7 @@ mod tests {
     use super::*;
     use crate::blockio::faulty::Faulty;
     use crate::blockio::{Piece, write_full};
-    use crate::stream::{Consistency, Encode, EncoderV1, EncoderV2, Kind};
+    use crate::stream::{Consistency, Encode, EncoderV1, EncoderV2};
     use crate::units::Era;
 
     const SIZE: u64 = 1 << 20;

@@ -68,6 +68,17 @@ impl Destination {
         }
     }
 
+    /// Where data come next from an offset on, which may be that offset; `None` where only a hole follows.
+    pub fn next_data(&self, offset: u64) -> io::Result<Option<u64>> {
+        match rustix::fs::seek(&self.opened.file, rustix::fs::SeekFrom::Data(offset)) {
+            Ok(at) => Ok(Some(at)),
+            Err(Errno::NXIO) => Ok(None),
+            // Not every filesystem, nor any block device, tells.
+            Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok((offset < self.size_now()?).then_some(offset)),
+            Err(e) => Err(e.into()),
+        }
+    }
+
     fn new(path: &Path, opened: Opened) -> Self {
         Self { path: path.to_owned(), opened, zeroing: Cell::new(Zeroing::Punch) }
     }

@@ -8,9 +8,11 @@
 //! away ends the program as SIGPIPE does, silently.
 
 mod apply;
+mod backup;
 mod changed;
 mod copy;
 mod create;
+mod hashes;
 mod inspect;
 mod interrupt;
 mod open;
@@ -77,12 +79,14 @@ enum Command {
     Close(open::CloseArgs),
     Remove(remove::Args),
     Status(status::Args),
+    Backup(backup::Args),
     Send(send::Args),
     Receive(receive::Args),
     Points(points::Args),
     Restore(restore::Args),
     Verify(verify::Args),
     Prune(prune::Args),
+    Hashes(hashes::Args),
     Changed(changed::Args),
     Copy(copy::Args),
     Apply(apply::Args),
@@ -132,9 +136,11 @@ pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Status(args) => return answer(status::run(&args)),
         Command::Points(args) => return answer(points::run(&args)),
         Command::Verify(args) => return answer(verify::run(&args)),
+        Command::Backup(args) => backup::run(&args),
         Command::Receive(args) => receive::run(&args),
         Command::Restore(args) => restore::run(&args),
         Command::Prune(args) => prune::run(&args),
+        Command::Hashes(args) => hashes::run(&args),
         Command::Send(args) => send::run(&args),
         Command::Guardian { charge } => guardian::run(&charge),
         Command::Changed(args) => changed::run(&args),

@@ -37,6 +37,10 @@ pub(super) struct Args {
     #[arg(long)]
     json: bool,
 
+    /// Where there is no repository: print null, exit status 1
+    #[arg(long, requires = "json", hide = true)]
+    if_any: bool,
+
     /// Print only what to give to `era send --since`
     #[arg(long, conflicts_with = "json")]
     cursor: bool,
@@ -57,6 +61,10 @@ const BAR: u64 = 16;
 
 /// Returns whether there is what was asked for.
 pub(super) fn run(args: &Args) -> anyhow::Result<bool> {
+    if args.if_any && !Repository::exists(&args.repository) {
+        print_json(&())?;
+        return Ok(false);
+    }
     let manifest = read(&args.repository)?;
     let cursor = manifest.cursor().map(|cursor| cursor.to_string());
     let mut out = io::stdout().lock();

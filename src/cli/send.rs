@@ -14,7 +14,7 @@ use crate::device::eratab::Name;
 use crate::device::send::{Estimate, Request, Sent, estimate, send};
 use crate::device::tracked::Tracked;
 use crate::report::{self, When};
-use crate::stream::{Consistency, Kind};
+use crate::stream::{Consistency, HashListReader, Kind};
 use crate::sys::raw_stdout;
 
 const EXAMPLES: &str = "\
@@ -57,17 +57,12 @@ pub(super) struct Args {
     #[arg(long)]
     full: bool,
 
-    /// What the copy is to be
-    #[arg(long, value_enum)]
-    consistency: Option<Wanted>,
+    /// Send what is not as in a list of hashes on stdin, as era hashes writes it
+    #[arg(long, conflicts_with_all = ["since", "full", "estimate"])]
+    compare: bool,
 
-    /// How long writes may be held back; 500ms, 30s, 2m
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
-    freeze_timeout: Duration,
-
-    /// How many passes there may be, the last one included
-    #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u32).range(1..))]
-    max_passes: u32,
+    #[command(flatten)]
+    how: How,
 
     /// Compress with zstd at this level, from 1 (fast) to 19 (small)
     #[arg(long, value_name = "LEVEL", value_parser = clap::value_parser!(i32).range(1..=19))]
@@ -86,6 +81,38 @@ pub(super) struct Args {
     progress: bool,
 }
 
+/// How the copy is made; `era backup` hands it on.
+#[derive(clap::Args)]
+pub(super) struct How {
+    /// What the copy is to be
+    #[arg(long, value_enum)]
+    consistency: Option<Wanted>,
+
+    /// How long writes may be held back; 500ms, 30s, 2m
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
+    freeze_timeout: Duration,
+
+    /// How many passes there may be, the last one included
+    #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u32).range(1..))]
+    max_passes: u32,
+}
+
+impl How {
+    /// The same as arguments of a command line.
+    pub(super) fn as_arguments(&self) -> Vec<String> {
+        let mut arguments = vec![
+            "--freeze-timeout".into(),
+            format!("{}ms", self.freeze_timeout.as_millis()),
+            "--max-passes".into(),
+            self.max_passes.to_string(),
+        ];
+        if let Some(name) = self.consistency.and_then(|wanted| wanted.to_possible_value()) {
+            arguments.extend(["--consistency".into(), name.get_name().to_owned()]);
+        }
+        arguments
+    }
+}
+
 #[derive(Clone, Copy, ValueEnum)]
 enum Wanted {
     Snapshot,
@@ -97,13 +124,13 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let request = Request {
         since: args.since,
         full: args.full,
-        consistency: args.consistency.map(|wanted| match wanted {
+        consistency: args.how.consistency.map(|wanted| match wanted {
             Wanted::Snapshot => Consistency::Snapshot,
             Wanted::Freeze => Consistency::Freeze,
             Wanted::None => Consistency::None,
         }),
-        freeze_limit: args.freeze_timeout,
-        max_passes: args.max_passes,
+        freeze_limit: args.how.freeze_timeout,
+        max_passes: args.how.max_passes,
         compress: args.compress,
         progress: if args.progress { When::Always } else { When::OnTerminal },
     };
@@ -116,8 +143,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     if args.estimate {
         return print_estimate(args, &estimate(&dm, &tracked, &request)?);
     }
-    let stdout = raw_stdout();
-    let result = send(&dm, &tracked, &request, stdout);
+    let list = if args.compare {
+        Some(HashListReader::new(io::BufReader::with_capacity(1 << 16, io::stdin()))?)
+    } else {
+        None
+    };
+    let result = send(&dm, &tracked, &request, list, raw_stdout());
     // A guardian that had to undo something has done so; this is for when it could not.
     let recovered = tracked.recover(&dm);
     let sent = result?;
@@ -146,6 +177,7 @@ fn kind(kind: Kind) -> &'static str {
         Kind::Full => "full",
         Kind::Increment => "increment",
         Kind::Undo => "undo",
+        Kind::Difference => "difference",
     }
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! From a tracked device to a stream: passes while it is in use, then the cut.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use thiserror::Error;
 
+use super::compare::Comparer;
 use super::cursor::Cursor;
 use super::cut::{Freeze, Overflow, Snapshot, barrier};
 use super::dm::Dm;
@@ -22,8 +23,8 @@ use crate::blockio::{ReadAt, Source};
 use crate::copy::{copy_pass, extents};
 use crate::metadata::ChangedError;
 use crate::report::{self, Progress, When};
-use crate::runs::BlockSet;
-use crate::stream::{Consistency, Encode, EncoderV2, Header, Kind};
+use crate::runs::{BlockSet, Run};
+use crate::stream::{BASE, Consistency, Encode, EncoderV2, HashListHeader, HashListReader, Header, Kind};
 use crate::units::{BlockSize, Era};
 
 /// What to send, and how.
@@ -110,10 +111,22 @@ pub fn estimate(dm: &Dm, tracked: &Tracked, request: &Request) -> anyhow::Result
     Ok(Estimate { kind, blocks: blocks.len(), bytes, device_bytes: tracked.bytes })
 }
 
-/// Writes a stream of version 2.
-pub fn send(dm: &Dm, tracked: &Tracked, request: &Request, output: impl Write) -> anyhow::Result<Sent> {
+/// Writes a stream of version 2. With a list of hashes, what the receiver has already is left out.
+pub fn send(
+    dm: &Dm,
+    tracked: &Tracked,
+    request: &Request,
+    list: Option<HashListReader<impl Read>>,
+    output: impl Write,
+) -> anyhow::Result<Sent> {
     failpoint::arm();
-    let (kind, since) = begin(dm, tracked, request)?;
+    let (kind, since) = match &list {
+        Some(list) => {
+            check_list(&list.header, tracked)?;
+            (Kind::Difference, Era(0))
+        }
+        None => begin(dm, tracked, request)?,
+    };
     let consistency = choose(tracked, request.consistency)?;
     let header = Header {
         device: tracked.device,
@@ -128,20 +141,42 @@ pub fn send(dm: &Dm, tracked: &Tracked, request: &Request, output: impl Write) -
     let encoder = EncoderV2::new(output, &header, request.compress, Era(0)).context(WRITING)?;
     let mut sender =
         Sender { dm, tracked, request, encoder, since, passes: Vec::new(), held: Duration::ZERO };
+    let is_compared = list.is_some();
+    let base = list.map(|list| sender.compare(list)).transpose()?;
     let next = match consistency {
         Consistency::Snapshot => sender.converge(Limit::Space(cow_bytes(tracked)))?,
         Consistency::Freeze => sender.converge(Limit::Time(request.freeze_limit))?,
         _ => {
-            sender.pass()?;
+            if !is_compared {
+                sender.pass()?;
+            }
             sender.since
         }
     };
+    if let Some(base) = base {
+        sender.encoder.optional(BASE, &base).context(WRITING)?;
+    }
     sender.finish(next)?;
     let Sender { passes, held, .. } = sender;
     Ok(Sent { kind, consistency, passes, held, next: Cursor { generation: tracked.generation, era: next } })
 }
 
 const WRITING: &str = "cannot write the stream to stdout";
+
+fn check_list(list: &HashListHeader, tracked: &Tracked) -> anyhow::Result<()> {
+    if list.device != tracked.device {
+        bail!(
+            "{}: is device {}, the list of hashes is of device {}: another repository belongs to it",
+            tracked.name,
+            tracked.device,
+            list.device
+        );
+    }
+    if list.first != 0 || list.stride != 1 {
+        bail!("{}: the list of hashes is not of all that there is", tracked.name);
+    }
+    Ok(())
+}
 
 /// Where to begin: at the cursor, or with everything.
 fn begin(dm: &Dm, tracked: &Tracked, request: &Request) -> anyhow::Result<(Kind, Era)> {
@@ -248,6 +283,28 @@ impl<W: Write> Sender<'_, W> {
         self.copy(&source, &path, &blocks, || Ok(()))?;
         self.since = next;
         Ok(())
+    }
+
+    /// Reads everything while the device is in use, and sends what is different. Returns what identifies the list.
+    fn compare(&mut self, mut list: HashListReader<impl Read>) -> anyhow::Result<[u8; 32]> {
+        let (next, held) = barrier(self.dm, self.tracked, self.request.freeze_limit)?;
+        self.held = self.held.max(held);
+        let path = self.tracked.path()?;
+        let source = Source::open(&path).with_context(|| path.display().to_string())?;
+        let (bytes, block_size) = (self.tracked.bytes, self.tracked.block_size);
+        let mut all = BlockSet::new(bytes.div_ceil(block_size.bytes()));
+        all.insert(Run { begin: 0, end: bytes.div_ceil(block_size.bytes()) });
+        let progress = Progress::new(self.request.progress, Some(bytes));
+        let begin = Instant::now();
+        let mut comparer = Comparer::new(&mut self.encoder, &mut list, bytes);
+        copy_pass(&source, &path, &all, block_size, &mut comparer, &mut |len| {
+            progress.advance(len);
+            failpoint::reach("copying");
+        })?;
+        progress.finish();
+        self.passes.push(Pass { bytes, duration: begin.elapsed(), failed_cut: false });
+        self.since = next;
+        list.finish()
     }
 
     /// Sends what changed from a snapshot; nothing is returned where that overflowed.

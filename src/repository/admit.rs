@@ -87,8 +87,11 @@ pub fn admit(manifest: Option<&Manifest>, header: &Header) -> Result<(), Refused
             });
         }
     }
-    if header.kind == Kind::Full {
-        return Ok(());
+    match header.kind {
+        Kind::Full => return Ok(()),
+        // Whether it was compared with what is there, its end says.
+        Kind::Difference => return manifest.map(drop).ok_or(Refused::NothingToAddTo),
+        Kind::Increment | Kind::Undo => {}
     }
     let Some((manifest, cursor)) = manifest.and_then(|manifest| Some((manifest, manifest.cursor()?))) else {
         return Err(Refused::NothingToAddTo);

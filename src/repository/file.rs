@@ -103,6 +103,11 @@ impl RepoFile {
             .with_context(|| format!("{}: cannot make it {len} bytes long", self.path.display()))
     }
 
+    /// Where data come next from an offset on; what is before that is a hole, which reads as zeros.
+    pub fn next_data(&self, offset: u64) -> anyhow::Result<Option<u64>> {
+        self.destination.next_data(offset).with_context(|| self.path.display().to_string())
+    }
+
     /// Returns when everything written is on stable storage.
     pub fn sync(&self) -> anyhow::Result<()> {
         step();

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::file::{self, RepoFile};
 use super::geometry::{Geometry, unit_bytes};
+use super::hashes::UnitHash;
 use super::layout;
 use crate::device::cursor::Cursor;
 use crate::stream::{Consistency, Kind};
@@ -23,6 +24,26 @@ const FORMAT: u32 = 1;
 
 /// The largest manifest that is read: some hundred thousand points.
 const MAX_BYTES: u64 = 256 << 20;
+
+/// Hashes as 64 hexadecimal digits.
+mod hex {
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    use super::UnitHash;
+
+    pub fn serialize<S: Serializer>(hash: &Option<UnitHash>, serializer: S) -> Result<S::Ok, S::Error> {
+        match hash {
+            Some(hash) => serializer.serialize_str(blake3::Hash::from_bytes(*hash).to_hex().as_str()),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<UnitHash>, D::Error> {
+        let text = Option::<String>::deserialize(deserializer)?;
+        let hash = text.map(|text| blake3::Hash::from_hex(text).map_err(de::Error::custom)).transpose()?;
+        Ok(hash.map(|hash| *hash.as_bytes()))
+    }
+}
 
 /// What a repository holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -48,6 +69,9 @@ pub struct Manifest {
     pub points: Vec<Point>,
     /// The number of the next point.
     pub next_id: u64,
+    /// What identifies the list of hashes of an unfinished first copy, as long as nothing was added to that.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "hex")]
+    pub base: Option<UnitHash>,
     /// What a newer program has written.
     #[serde(flatten)]
     others: Map<String, Value>,
@@ -118,6 +142,7 @@ impl Manifest {
             device_bytes,
             points: Vec::new(),
             next_id: 1,
+            base: None,
             others: Map::new(),
         }
     }

@@ -8,6 +8,7 @@
 
 mod admit;
 mod assemble;
+pub mod base;
 mod file;
 mod geometry;
 mod hashes;

@@ -39,6 +39,11 @@ pub struct Repository {
 }
 
 impl Repository {
+    /// Whether there is a repository.
+    pub fn exists(path: &Path) -> bool {
+        layout::manifest(path).exists()
+    }
+
     /// Opens a repository. One that is changed is brought to its last point first, if a run was interrupted.
     pub fn open(path: &Path, access: Access) -> anyhow::Result<Self> {
         if !layout::manifest(path).exists() {

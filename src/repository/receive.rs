@@ -12,7 +12,7 @@ use super::manifest::Point;
 use super::open::Repository;
 use super::receiver::Receiver;
 use crate::report::{self, Progress};
-use crate::stream::{self, Header, Visitor};
+use crate::stream::{self, BASE, Header, Visitor};
 use crate::units::Extent;
 
 /// Reads a stream of version 2 and makes it a point.
@@ -76,6 +76,13 @@ impl Visitor for Receiving<'_> {
         let assembler = Assembler::new(receiver.geometry());
         self.work = Some(Work { header: header.clone(), assembler, receiver });
         Ok(())
+    }
+
+    fn optional(&mut self, kind: u32, payload: &[u8]) -> anyhow::Result<()> {
+        match (kind, &mut self.work) {
+            (BASE, Some(work)) => work.receiver.compared_with(payload),
+            _ => Ok(()),
+        }
     }
 
     fn data(&mut self, offset: u64, bytes: &[u8]) -> anyhow::Result<()> {

@@ -11,6 +11,7 @@ use anyhow::{Context, bail};
 use uuid::Uuid;
 
 use super::assemble::{Content, Units};
+use super::base::identify;
 use super::file::{self, RepoFile};
 use super::geometry::Geometry;
 use super::hashes::{Hashes, UnitHash, ZeroHash, hash};
@@ -18,6 +19,7 @@ use super::layout;
 use super::manifest::{Manifest, Point};
 use super::open::Repository;
 use super::undo::{BATCH_BYTES, UndoWriter};
+use crate::report;
 use crate::runs::{BlockSet, Run};
 use crate::stream::{Consistency, Header, Kind, Trailer, is_zero};
 use crate::units::{Era, Extent};
@@ -47,6 +49,8 @@ pub struct Receiver {
     changed: BlockSet,
     /// Units that the stream has said something of.
     covered: BlockSet,
+    /// What a stream of differences must have been compared with.
+    base: Option<UnitHash>,
 }
 
 impl Receiver {
@@ -58,11 +62,23 @@ impl Receiver {
     ) -> anyhow::Result<Self> {
         let path = repository.path.clone();
         let new = || Manifest::new(header.device, header.generation, header.block_bytes, header.device_bytes);
+        let base = match (&manifest, header.kind) {
+            (Some(manifest), Kind::Difference) if manifest.points.is_empty() => manifest.base,
+            (Some(manifest), Kind::Difference) => Some(identify(&repository, manifest)?),
+            _ => None,
+        };
+        if header.kind == Kind::Difference && base.is_none() {
+            bail!(
+                "the stream holds differences, but the repository has nothing that it could be compared with"
+            );
+        }
         let is_first = manifest.as_ref().is_none_or(|manifest| manifest.points.is_empty());
         let mut manifest = manifest.unwrap_or_else(new);
         let geometry = Geometry::new(header.device_bytes, manifest.unit_bytes)?;
         let before = if is_first {
             (manifest.device_bytes, manifest.generation) = (header.device_bytes, header.generation);
+            // From now on nothing is known of what is there.
+            manifest.base = None;
             // It says that what is begun here is a repository.
             manifest.write(&path)?;
             None
@@ -94,6 +110,7 @@ impl Receiver {
             saved: BlockSet::new(units),
             changed: BlockSet::new(units),
             covered: BlockSet::new(units),
+            base,
         };
         receiver.resize()?;
         Ok(receiver)
@@ -243,8 +260,25 @@ impl Receiver {
         Ok(())
     }
 
-    /// Gives the repository back, with what was begun in it.
-    pub fn abandon(self) -> Repository {
+    /// What the stream says that it was compared with.
+    pub fn compared_with(&mut self, list: &[u8]) -> anyhow::Result<()> {
+        match self.base.take() {
+            Some(base) if base == list => Ok(()),
+            _ => bail!(
+                "the stream holds differences to something else than what the repository has; it has changed \
+                 meanwhile, try again"
+            ),
+        }
+    }
+
+    /// Gives the repository back, with what was begun in it. Of a first copy, all that arrived is kept: the next try goes
+    /// on from there.
+    pub fn abandon(mut self) -> Repository {
+        if self.before.is_none()
+            && let Err(e) = self.flush()
+        {
+            report::warn(format_args!("{}: {e:#}", self.repository.path.display()));
+        }
         self.repository
     }
 
@@ -254,6 +288,9 @@ impl Receiver {
         if header.kind == Kind::Full && self.covered.len() < self.geometry.units() {
             let missing = (0..self.geometry.units()).find(|&unit| !self.covered.contains(unit));
             bail!("the stream says that it is full, but leaves unit {} out", missing.unwrap_or_default());
+        }
+        if self.base.is_some() {
+            bail!("the stream does not say what its differences are to");
         }
         let held_bytes = self.undo.take().map_or(Ok(0), UndoWriter::finish)?;
         self.image.sync()?;

@@ -6,6 +6,7 @@
 //! when [`read`] returns.
 
 mod error;
+mod hash_list;
 mod input;
 mod v1;
 mod v2;
@@ -15,12 +16,17 @@ mod zeros;
 use std::io::{self, Read};
 
 pub use error::{Fault, StreamError};
+pub use hash_list::{HashListHeader, HashListReader, HashListWriter};
 pub use v2::{Consistency, Header, Kind, Lone, OPTIONAL, Trailer, read_record_at};
 pub use visitor::{Summary, Version, Visitor};
 
 use crate::blockio::Piece;
 use input::Input;
 pub(crate) use zeros::is_zero;
+
+/// Type of the optional record that names the hash list that a stream of kind [`Kind::Difference`] was compared with, by
+/// the 32 bytes that the list ends with.
+pub const BASE: u32 = 5 | OPTIONAL;
 
 /// Something that turns pieces of a device into a stream.
 pub trait Encode {

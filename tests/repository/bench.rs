@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use era::blockio::Piece;
 use era::runs::Run;
-use era::stream::{Consistency, Encode, EncoderV2, Header, Kind};
+use era::stream::{BASE, Consistency, Encode, EncoderV2, HashListHeader, HashListWriter, Header, Kind};
 use era::units::{Era, Extent};
 use uuid::Uuid;
 
@@ -105,7 +105,42 @@ impl Device {
         self.stream(&self.header(Kind::Increment, since), &runs)
     }
 
+    /// The list of hashes of a device that holds this.
+    pub fn list_of(&self, bytes: &[u8]) -> Vec<u8> {
+        let header = HashListHeader {
+            device: self.id,
+            device_bytes: bytes.len() as u64,
+            unit_bytes: BLOCK,
+            first: 0,
+            stride: 1,
+        };
+        let mut list = Vec::new();
+        let mut writer = HashListWriter::new(&mut list, &header).unwrap();
+        for unit in bytes.chunks(BLOCK as usize) {
+            writer.push(blake3::hash(unit).as_bytes()).unwrap();
+        }
+        writer.finish().unwrap();
+        list
+    }
+
+    /// What is not as in `before`, of which this is the list.
+    pub fn difference(&mut self, list: &[u8], before: &[u8]) -> Vec<u8> {
+        self.era += 1;
+        self.changed.clear();
+        let block = |bytes: &[u8], at: u64| bytes.chunks(BLOCK as usize).nth(at as usize).map(<[u8]>::to_vec);
+        let runs: Vec<_> = (0..self.blocks())
+            .filter(|&at| block(&self.bytes, at) != block(before, at))
+            .map(|at| Run { begin: at, end: at + 1 })
+            .collect();
+        let base = &list[list.len() - 32..];
+        self.stream_with(&self.header(Kind::Difference, 0), &runs, Some(base))
+    }
+
     fn stream(&self, header: &Header, runs: &[Run]) -> Vec<u8> {
+        self.stream_with(header, runs, None)
+    }
+
+    fn stream_with(&self, header: &Header, runs: &[Run], base: Option<&[u8]>) -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut encoder = EncoderV2::new(&mut bytes, header, None, Era(self.era)).unwrap();
         for run in runs {
@@ -113,6 +148,9 @@ impl Device {
             let extent = Extent { offset: begin, len: end - begin };
             let bytes = &self.bytes[begin as usize..end as usize];
             encoder.piece(&Piece { extent, offset: begin, bytes }).unwrap();
+        }
+        if let Some(base) = base {
+            encoder.optional(BASE, base).unwrap();
         }
         encoder.conclude(Era(self.era), 1, 1000);
         encoder.finish().unwrap();
@@ -152,6 +190,13 @@ impl Bench {
             command.env("ERA_CRASH_AT", at.to_string());
         }
         program::run_command(command, stdin)
+    }
+
+    /// What it has, as a list of hashes.
+    pub fn list(&self) -> Vec<u8> {
+        let out = self.run(&["hashes", "REPO"], b"", None);
+        assert_eq!(out.code, Some(0), "{}", out.stderr);
+        out.stdout
     }
 
     /// Receives a stream, which must become the next point.

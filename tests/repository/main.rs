@@ -5,6 +5,7 @@
 #[path = "../common/program.rs"]
 mod program;
 
+mod backup;
 mod bench;
 mod crashes;
 mod damage;

@@ -21,6 +21,8 @@ pub enum Kind {
     Increment,
     /// What leads from a point in time back to the one before it.
     Undo,
+    /// What is not as in a list of hashes that the receiver gave.
+    Difference,
 }
 
 /// At what moment, or moments, the data were read.
@@ -64,6 +66,7 @@ impl Header {
             Kind::Full => 1,
             Kind::Increment => 2,
             Kind::Undo => 3,
+            Kind::Difference => 4,
         };
         let consistency = match self.consistency {
             Consistency::Unknown => 0,
@@ -97,7 +100,8 @@ impl Header {
             1 => Kind::Full,
             2 => Kind::Increment,
             3 => Kind::Undo,
-            other => return Err(Fault::value("kind of stream", other, "1, 2 or 3")),
+            4 => Kind::Difference,
+            other => return Err(Fault::value("kind of stream", other, "from 1 to 4")),
         };
         let consistency = match bytes[53] {
             0 => Consistency::Unknown,

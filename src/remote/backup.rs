@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! One backup: what changed since the repository's last point becomes its next one.
+//!
+//! Sender and receiver are processes of their own, here or elsewhere, whatever place they are in: the receiver says where
+//! the repository is, the sender sends from there. Where the cursor is of no use, as tracking began anew, or the first copy
+//! broke off, the receiver says what it has, as a list of hashes, and the sender sends what is different.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
+
+use super::child::{Ended, Worker};
+use super::peer::{Peer, Reach};
+use super::place::{SourcePlace, TargetPlace};
+use super::pump::{Broken, pump};
+use crate::report::{self, Progress, When};
+use crate::repository::manifest::Point;
+
+/// What to do, and how.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Where from.
+    pub source: SourcePlace,
+    /// Where to.
+    pub target: TargetPlace,
+    /// How to reach the one that is elsewhere.
+    pub reach: Reach,
+    /// Arguments for `era send`, such as the consistency.
+    pub send_options: Vec<String>,
+    /// Bytes a second that may go through.
+    pub limit: Option<u64>,
+    /// When to show progress.
+    pub progress: When,
+}
+
+/// What was done.
+#[derive(Clone, Debug, Serialize)]
+pub struct Done {
+    /// Where from.
+    pub source: String,
+    /// Where to.
+    pub repository: String,
+    /// The new point.
+    pub point: Point,
+    /// Where the next increment begins.
+    pub cursor: Option<String>,
+    /// Number of points.
+    pub points: u64,
+    /// Bytes that went through.
+    pub transferred_bytes: u64,
+    /// How long it took.
+    pub duration_seconds: f64,
+}
+
+/// What `era points --json` says.
+#[derive(Deserialize)]
+struct State {
+    cursor: Option<String>,
+    points: Vec<Point>,
+}
+
+/// What the sender is asked for.
+enum Plan {
+    Everything,
+    Since(String),
+    Difference,
+}
+
+/// Does the whole job.
+pub fn backup(job: &Job) -> anyhow::Result<Done> {
+    if job.source.host.is_some() && job.target.host.is_some() {
+        bail!("source and repository are both on other machines; run era backup on one of them");
+    }
+    let begin = Instant::now();
+    let sender = Peer::new(job.source.host.clone(), job.reach.clone());
+    let receiver = Peer::new(job.target.host.clone(), job.reach.clone());
+    let run = Run { job, sender, receiver };
+    let before = run.state()?;
+    let plan = match &before {
+        None => Plan::Everything,
+        Some(State { cursor: Some(cursor), .. }) => Plan::Since(cursor.clone()),
+        Some(_) => Plan::Difference,
+    };
+    let transferred_bytes = match run.transfer(&plan)? {
+        Some(bytes) => bytes,
+        None => {
+            report::note(format_args!(
+                "{}: tracking began anew: everything is read, and what is different is sent",
+                job.source.name
+            ));
+            run.transfer(&Plan::Difference)?.context("the sender needs a full copy, and does not make one")?
+        }
+    };
+    let after = run.state()?.context("the repository is gone")?;
+    let point = after.points.last().context("the repository has no points")?.clone();
+    if before.is_some_and(|before| before.points.last().map(|last| last.id) == Some(point.id)) {
+        bail!("{}: no point was added, though nothing failed", job.target.path);
+    }
+    Ok(Done {
+        source: place(&job.source.host, job.source.name.as_str()),
+        repository: place(&job.target.host, &job.target.path),
+        point,
+        cursor: after.cursor,
+        points: after.points.len() as u64,
+        transferred_bytes,
+        duration_seconds: Duration::as_secs_f64(&begin.elapsed()),
+    })
+}
+
+fn place(host: &Option<String>, what: &str) -> String {
+    host.as_ref().map_or_else(|| what.to_owned(), |host| format!("{host}:{what}"))
+}
+
+struct Run<'a> {
+    job: &'a Job,
+    sender: Peer,
+    receiver: Peer,
+}
+
+impl Run<'_> {
+    fn receiver_args(&self, args: &[&str]) -> Vec<String> {
+        let mut args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
+        // Whatever it begins with, it is a path.
+        let path = &self.job.target.path;
+        let is_odd = Path::new(path).is_relative() && path.starts_with('-');
+        args.push(if is_odd { format!("./{path}") } else { path.clone() });
+        args
+    }
+
+    /// What the repository has; `None` where there is none.
+    fn state(&self) -> anyhow::Result<Option<State>> {
+        let command = self.receiver.era(&self.receiver_args(&["points", "--json", "--if-any"]));
+        let what = format!("{} on {}", "era points", self.receiver.name());
+        let (text, ended) = Worker::start(what, command, Some(Stdio::null()), false)?.output()?;
+        // No points yet, or no repository, is a valid no.
+        if ended.code() != Some(1) {
+            ended.check()?;
+        }
+        serde_json::from_str(&text)
+            .with_context(|| format!("{}: era points says {text:?}", self.receiver.name()))
+    }
+
+    /// One stream from the sender to the receiver. Nothing is returned where the sender says that its cursor is of no
+    /// use; else how many bytes went through.
+    fn transfer(&self, plan: &Plan) -> anyhow::Result<Option<u64>> {
+        let mut args = vec!["send".to_owned(), self.job.source.name.to_string()];
+        args.extend(self.job.send_options.iter().cloned());
+        let mut list = None;
+        match plan {
+            Plan::Everything => {}
+            Plan::Since(cursor) => args.extend(["--since".to_owned(), cursor.clone()]),
+            Plan::Difference => {
+                args.push("--compare".into());
+                let command = self.receiver.era(&self.receiver_args(&["hashes"]));
+                let what = format!("era hashes on {}", self.receiver.name());
+                list = Some(Worker::start(what, command, Some(Stdio::null()), true)?);
+            }
+        }
+        let stdin = match list.as_mut().and_then(|list| list.stdout.take()) {
+            Some(hashes) => hashes.into(),
+            None => Stdio::null(),
+        };
+        let what = format!("era send on {}", self.sender.name());
+        let mut sender = Worker::start(what, self.sender.era(&args), Some(stdin), true)?;
+        let what = format!("era receive on {}", self.receiver.name());
+        let command = self.receiver.era(&self.receiver_args(&["receive"]));
+        let mut receiver = Worker::start(what, command, None, false)?;
+        let (Some(from), Some(to)) = (sender.stdout.take(), receiver.stdin.take()) else {
+            bail!("the processes have no pipes");
+        };
+        let progress = Progress::new(self.job.progress, None);
+        // What it is given it takes over, so that the receiver sees the end.
+        let moved = pump(from, to, self.job.limit, &progress);
+        progress.finish();
+        let (sender, receiver) = (sender.wait()?, receiver.wait()?);
+        let list = list.map(Worker::wait).transpose()?;
+        let is_useless = matches!(plan, Plan::Since(_)) && sender.code() == Some(1);
+        if is_useless && matches!(moved, Ok(0)) {
+            return Ok(None);
+        }
+        judge(moved, list.as_ref(), &sender, &receiver).map(Some)
+    }
+}
+
+/// Whose failure it is: a sender whose reader went away has not failed, nor has a receiver whose stream broke off.
+fn judge(
+    moved: Result<u64, Broken>,
+    list: Option<&Ended>,
+    sender: &Ended,
+    receiver: &Ended,
+) -> anyhow::Result<u64> {
+    if let Some(list) = list.filter(|list| !list.lost_its_reader()) {
+        list.check()?;
+    }
+    match moved {
+        Ok(bytes) => {
+            sender.check()?;
+            receiver.check()?;
+            Ok(bytes)
+        }
+        Err(Broken::Reading(e)) => {
+            sender.check()?;
+            Err(e).context(sender.what.clone())
+        }
+        Err(Broken::Writing(e)) => {
+            receiver.check()?;
+            Err(e).context(receiver.what.clone())
+        }
+    }
+}

@@ -12,11 +12,10 @@ use anyhow::{Context, bail};
 use devicemapper::Device;
 use uuid::Uuid;
 
-use super::disk::path_of;
+use super::disk::{lock_device, path_of};
 use super::dm::Dm;
 use super::eratab::Name;
 use super::header;
-use super::lock::lock;
 use super::stack::{self, Layer};
 use super::table::Target;
 use super::traces::Traces;
@@ -71,8 +70,7 @@ impl Tracked {
             None => era.metadata,
         };
         let path = path_of(metadata_disk)?;
-        let file = File::open(&path).with_context(|| path.display().to_string())?;
-        lock(&file, &path)?;
+        let file = lock_device(metadata_disk)?;
         // It may have been closed, or opened anew, while the lock was waited for.
         let era = era_table(dm, name)?;
         let (stack, device, generation) = match stack_uuid {

@@ -83,7 +83,12 @@ impl Disk {
 
     /// A name that the device keeps wherever it is plugged in, if it has one: the first of those in `docs/header.md`.
     pub fn stable_id(&self) -> Option<StableId> {
-        identity::of(self.number, &self.path)
+        self.stable_ids().into_iter().next()
+    }
+
+    /// All names that it keeps.
+    pub fn stable_ids(&self) -> Vec<StableId> {
+        identity::of(self.number)
     }
 }
 

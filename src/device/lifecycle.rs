@@ -284,16 +284,15 @@ fn is_live(dm: &Dm, name: &Name, layer: Layer, device: Uuid) -> anyhow::Result<b
 
 fn check_identity(header: &Header, data: &Disk) -> anyhow::Result<()> {
     let path = data.path.display();
-    let found = data.stable_id();
+    let ids = data.stable_ids();
     if let Some(recorded) = &header.data.id
-        && found.as_ref() != Some(recorded)
+        && !ids.contains(recorded)
     {
+        let found = ids.iter().find(|id| id.kind == recorded.kind).or(ids.first());
         bail!(
-            "{path}: is not the recorded data device: recorded is {} {}, this has {}; the line in eratab is wrong, or \
-             disks were swapped",
-            recorded.kind,
-            recorded.value,
-            found.map_or("none".into(), |id| format!("{} {}", id.kind, id.value))
+            "{path}: is not the recorded data device: recorded is {recorded}, this has {}; the line in eratab is wrong, \
+             or disks were swapped",
+            found.map_or("none".into(), ToString::to_string)
         );
     }
     if data.bytes() < header.data.size_bytes {

@@ -17,6 +17,8 @@ mod payload;
 mod slot;
 mod store;
 
+use std::fmt;
+
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -75,6 +77,12 @@ pub struct StableId {
     pub kind: String,
     /// The name.
     pub value: String,
+}
+
+impl fmt::Display for StableId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind, self.value)
+    }
 }
 
 /// How a device is opened.

@@ -25,7 +25,7 @@ use super::fingerprint::{Comparison, Fingerprint};
 use super::header::{self, DataDevice, Header, HeaderError, State};
 use super::sizing::{self, HEADER_BYTES};
 use super::stack::{self, Layer, Parts};
-use super::{identity, signature};
+use super::{failpoint, identity, signature};
 use crate::blockio::{ReadAt, WriteAt, read_exact, write_full};
 use crate::report;
 use crate::sys::AlignedBuf;
@@ -343,16 +343,14 @@ pub fn parts(name: &Name, header: &Header, data: Device, metadata: Device) -> Pa
 
 /// Closes a tracked device and records the fingerprint. Returns whether it was open.
 pub fn close(dm: &Dm, name: &Name, data: &Disk, metadata: &Disk) -> anyhow::Result<bool> {
+    failpoint::arm();
     let meta_path = || metadata.path.display().to_string();
     let mut header = header::read(metadata).with_context(meta_path)?.header;
     check_identity(&header, data)?;
-    if !stack::take_down(dm, name.as_str(), header.device)? {
-        return Ok(false);
-    }
-    // Nothing of ours is above the data device now; what is written to it from here on bypasses tracking.
-    header.state = State { clean: true, fingerprint: Some(fingerprint(data)?) };
-    write_header(&mut header, metadata).with_context(meta_path)?;
-    Ok(true)
+    stack::take_down(dm, name.as_str(), header.device, || {
+        header.state = State { clean: true, fingerprint: Some(fingerprint(data)?) };
+        write_header(&mut header, metadata).with_context(meta_path)
+    })
 }
 
 /// Takes tracking away from a closed device: the header goes, the data stay.

@@ -170,7 +170,15 @@ fn layer_up(
 
 /// Takes a stack down; returns whether anything of it was there. What is in use is an error, and then nothing is taken
 /// down.
-pub fn take_down(dm: &Dm, name: &str, uuid: Uuid) -> anyhow::Result<bool> {
+///
+/// `record` is called when nothing can be written through the tracked device any more, and before the layer below it goes:
+/// that holds the data device, which nobody can mount until what is to be known of it has been recorded.
+pub fn take_down(
+    dm: &Dm,
+    name: &str,
+    uuid: Uuid,
+    record: impl FnOnce() -> anyhow::Result<()>,
+) -> anyhow::Result<bool> {
     let layers = present(dm, name, uuid)?;
     for (layer, device, state) in &layers {
         if *layer == Layer::Tracked && state.open_count > 0 {
@@ -179,13 +187,23 @@ pub fn take_down(dm: &Dm, name: &str, uuid: Uuid) -> anyhow::Result<bool> {
             );
         }
     }
-    recover(dm, name, uuid)?;
-    for (layer, device, _) in &layers {
-        if *layer != Layer::Snapshot {
-            dm.remove(device)?;
-        }
+    if layers.is_empty() {
+        return Ok(false);
     }
-    Ok(!layers.is_empty())
+    recover(dm, name, uuid)?;
+    let is_at_top = |layer: Layer| layer == Layer::Tracked;
+    for (_, device, _) in layers.iter().filter(|(layer, ..)| is_at_top(*layer)) {
+        dm.remove(device)?;
+    }
+    failpoint::reach("untracked");
+    let recorded = record();
+    failpoint::reach("recorded");
+    for (_, device, _) in layers.iter().filter(|(layer, ..)| !is_at_top(*layer) && *layer != Layer::Snapshot)
+    {
+        dm.remove(device)?;
+    }
+    recorded?;
+    Ok(true)
 }
 
 /// The layers that are there, from the top to the bottom; one of a foreign device is an error.

@@ -13,6 +13,7 @@ use crate::device::eratab::{self, DeviceSpec, Entry, Name, Options, Tag};
 use crate::device::header::Header;
 use crate::device::identity::PARTUUID;
 use crate::device::lifecycle::{self, Wishes};
+use crate::device::opening::{self, Choices};
 use crate::device::sizing;
 
 const EXAMPLES: &str = "\
@@ -112,7 +113,7 @@ fn finish(
     let (data, metadata) = (Disk::open_held(data_path)?, Disk::open_held(meta_path)?);
     metadata.lock()?;
     if !args.no_open {
-        lifecycle::open(dm, &args.name, &data, &metadata, None)?;
+        opening::open(dm, &args.name, &data, &metadata, &Choices::default())?;
     }
     if !args.no_eratab {
         eratab::add(table, entry).inspect_err(|_| {

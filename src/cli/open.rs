@@ -4,7 +4,8 @@
 use super::tracked::{Which, disks};
 use crate::device::dm::{Dm, node};
 use crate::device::eratab::Entry;
-use crate::device::lifecycle::{self, Opened};
+use crate::device::lifecycle;
+use crate::device::opening::{self, Choices, Opened};
 use crate::report;
 
 const OPEN_EXAMPLES: &str = "\
@@ -16,7 +17,14 @@ Examples:
 
 A device that is open already is fine, and one that a crash left half open is
 completed. If something wrote to the data device while it was closed, tracking
-starts a new generation, and every backup makes a full pass next.";
+starts a new generation, and every backup makes a full pass next.
+
+  After both disks were set back to an older state, by a snapshot of a virtual
+  machine for example, which era cannot notice:
+      era open --new-generation data
+  A partition whose uuid was changed, or a disk without a serial number that was
+  formatted anew, is taken for another one; if it is the right one:
+      era open --accept-data data";
 
 const CLOSE_EXAMPLES: &str = "\
 Examples:
@@ -32,6 +40,14 @@ next `era open` notices what wrote to it in between.";
 pub(super) struct OpenArgs {
     #[command(flatten)]
     which: Which,
+
+    /// Begin a new generation: every backup makes a full pass next
+    #[arg(long)]
+    new_generation: bool,
+
+    /// Take the data device as it is, if it is not the recorded one; begins a new generation
+    #[arg(long, conflicts_with = "all")]
+    accept_data: bool,
 }
 
 /// Deactivate tracked devices
@@ -44,13 +60,18 @@ pub(super) struct CloseArgs {
 
 pub(super) fn open(args: &OpenArgs) -> anyhow::Result<()> {
     let dm = Dm::open()?;
-    args.which.for_each(|entry| open_one(&dm, entry))
+    args.which.for_each(|entry| open_one(&dm, entry, args))
 }
 
-fn open_one(dm: &Dm, entry: &Entry) -> anyhow::Result<()> {
+fn open_one(dm: &Dm, entry: &Entry, args: &OpenArgs) -> anyhow::Result<()> {
     let (data, metadata) = disks(entry)?;
     let path = node(entry.name.as_str());
-    match lifecycle::open(dm, &entry.name, &data, &metadata, Some(entry.options.discards))? {
+    let choices = Choices {
+        discards: Some(entry.options.discards),
+        new_generation: args.new_generation,
+        accept_data: args.accept_data,
+    };
+    match opening::open(dm, &entry.name, &data, &metadata, &choices)? {
         Opened::Already => println!("{}: is open: {}", entry.name, path.display()),
         Opened::Continued => println!("{}: opened: {}", entry.name, path.display()),
         Opened::AfterCrash => {
@@ -62,13 +83,11 @@ fn open_one(dm: &Dm, entry: &Entry) -> anyhow::Result<()> {
                 data.path.display()
             ));
         }
-        Opened::NewGeneration => {
+        Opened::NewGeneration(reason) => {
             println!("{}: opened: {}", entry.name, path.display());
             report::warn(format_args!(
-                "{}: something wrote to {} while it was closed, mounted it perhaps; tracking starts a new generation, \
-                 and every backup makes a full pass next",
-                entry.name,
-                data.path.display()
+                "{}: tracking starts a new generation, and every backup makes a full pass next: {reason}",
+                entry.name
             ));
         }
     }

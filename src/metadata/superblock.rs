@@ -6,6 +6,7 @@
 
 use super::block::{BLOCK_BYTES, Block, Blocks};
 use super::error::{MetadataError, Problem};
+use crate::blockio::ReadAt;
 use crate::units::{BlockSize, Era, MAX_BLOCKS, SECTOR_BYTES};
 
 /// Where the live superblock is.
@@ -43,6 +44,11 @@ pub struct Superblock {
     pub(super) era_array_root: u64,
     /// Where the metadata snapshot is, if one is held.
     pub(super) metadata_snap: Option<u64>,
+}
+
+/// Reads the superblock of metadata that nobody uses.
+pub fn superblock(source: &dyn ReadAt) -> Result<Superblock, MetadataError> {
+    read_live(&Blocks::new(source))
 }
 
 /// Reads the live superblock.

@@ -28,7 +28,7 @@ pub use store::{Found, read, wipe, write};
 
 use super::fingerprint::Fingerprint;
 use super::sizing::Layout;
-use crate::units::BlockSize;
+use crate::units::{BlockSize, Era};
 
 /// What is known about a tracked device.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,6 +66,8 @@ pub struct DataDevice {
     pub size_bytes: u64,
     /// A name that the device keeps, if it has one.
     pub id: Option<StableId>,
+    /// What it holds, by the uuid of that; it tells devices without a name apart.
+    pub content: Option<StableId>,
     /// Where it was when the header was written: a place to look first, no proof.
     pub path: Option<String>,
 }
@@ -99,6 +101,9 @@ pub struct State {
     pub clean: bool,
     /// What the data device looked like when it was closed.
     pub fingerprint: Option<Fingerprint>,
+    /// The era of dm-era's metadata when they were last looked at; 0 where the kernel was about to make them, `None` where
+    /// the device has not been opened in this generation.
+    pub era: Option<Era>,
 }
 
 impl Header {

@@ -13,7 +13,7 @@ use super::error::{HeaderError, Invalid, Newer};
 use super::{DataDevice, Header, Options, StableId, State};
 use crate::device::fingerprint::Fingerprint;
 use crate::device::sizing::{self, HEADER_BYTES, Layout};
-use crate::units::{BlockSize, Extent, SECTOR_BYTES};
+use crate::units::{BlockSize, Era, Extent, SECTOR_BYTES};
 
 /// Features that this program understands; none has been needed yet.
 const KNOWN_FEATURES: [&str; 0] = [];
@@ -44,6 +44,7 @@ struct Wire {
 struct WireData {
     size_bytes: u64,
     id: Option<StableId>,
+    content: Option<StableId>,
     path: Option<String>,
 }
 
@@ -68,6 +69,7 @@ struct WireOptions {
 struct WireState {
     clean: bool,
     fingerprint: Option<WireFingerprint>,
+    era: Option<u32>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -95,6 +97,7 @@ pub(super) fn encode(header: &Header, device_bytes: u64) -> Result<Vec<u8>, Inva
         data: WireData {
             size_bytes: header.data.size_bytes,
             id: header.data.id.clone(),
+            content: header.data.content.clone(),
             path: header.data.path.clone(),
         },
         block_sectors: sectors(header.block_size)?,
@@ -103,6 +106,7 @@ pub(super) fn encode(header: &Header, device_bytes: u64) -> Result<Vec<u8>, Inva
         state: WireState {
             clean: header.state.clean,
             fingerprint: header.state.fingerprint.map(fingerprint),
+            era: header.state.era.map(|era| era.0),
         },
         created: header.created.to_string(),
         changed: header.changed.to_string(),
@@ -127,7 +131,12 @@ pub(super) fn decode(payload: &[u8], sequence: u64, device_bytes: u64) -> Result
         name: wire.name,
         device: wire.device,
         generation: wire.generation,
-        data: DataDevice { size_bytes: wire.data.size_bytes, id: wire.data.id, path: wire.data.path },
+        data: DataDevice {
+            size_bytes: wire.data.size_bytes,
+            id: wire.data.id,
+            content: wire.data.content,
+            path: wire.data.path,
+        },
         block_size: sizing::check_block_size(u64::from(wire.block_sectors) * SECTOR_BYTES)
             .map_err(Invalid::from)?,
         layout: Layout { metadata: extent(wire.layout.metadata), cow: wire.layout.cow.map(extent) },
@@ -135,6 +144,7 @@ pub(super) fn decode(payload: &[u8], sequence: u64, device_bytes: u64) -> Result
         state: State {
             clean: wire.state.clean,
             fingerprint: wire.state.fingerprint.map(fingerprint).transpose()?,
+            era: wire.state.era.map(Era),
         },
         created: time("created", wire.created)?,
         changed: time("changed", wire.changed)?,

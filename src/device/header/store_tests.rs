@@ -10,6 +10,7 @@ use super::super::{DataDevice, Invalid, Options, StableId, State};
 use super::*;
 use crate::device::fingerprint::Fingerprint;
 use crate::device::sizing::{self, Layout};
+use crate::units::Era;
 
 const MIB: u64 = 1 << 20;
 const DEVICE_BYTES: u64 = 8 * MIB;
@@ -22,6 +23,7 @@ fn header() -> Header {
     let data = DataDevice {
         size_bytes: 1 << 30,
         id: Some(StableId { kind: "partuuid".into(), value: "1d0f2a44-01".into() }),
+        content: None,
         path: Some("/dev/vda1".into()),
     };
     let block_size = sizing::check_block_size(512 << 10).unwrap();
@@ -322,6 +324,7 @@ proptest! {
         clean: bool,
         print in prop::option::of((any::<u32>(), any::<u64>(), any::<[u8; 32]>())),
         cow in prop::option::of(0u64..3 * MIB),
+        era in prop::option::of(any::<u32>()),
     ) {
         let device = device();
         let mut header = header();
@@ -329,12 +332,12 @@ proptest! {
         header.device = Uuid::from_u128(ids.0);
         header.generation = Uuid::from_u128(ids.1);
         let id = id.map(|(kind, value)| StableId { kind, value });
-        header.data = DataDevice { size_bytes: sectors * 512, id, path: None };
+        header.data = DataDevice { size_bytes: sectors * 512, content: id.clone(), id, path: None };
         header.layout = sizing::layout(DEVICE_BYTES, 2048, cow).unwrap();
         header.options = Options { discards };
         let fingerprint =
             print.map(|(list, size_bytes, hash)| Fingerprint { list, size_bytes, hash: hash.into() });
-        header.state = State { clean, fingerprint };
+        header.state = State { clean, fingerprint, era: era.map(Era) };
         write(&mut header, &device, &device).unwrap();
         let found = read(&device).unwrap().header;
         prop_assert_eq!(Header { original: Map::new(), ..found }, header);

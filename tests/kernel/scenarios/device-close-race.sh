@@ -18,5 +18,5 @@ wait_until mount "$data" /run/mnt 2>/dev/null
 wait $sender
 umount /run/mnt
 era open --meta "$meta" 2>said
-grep "something wrote to $data while it was closed" said
+grep "something wrote to the data device while it was closed" said
 assert_exit 1 era send vol --since "$cursor"

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # A partition is known by its uuid, in a GPT and in an MBR, whatever it holds: several signatures at once as well, which
-# libblkid calls ambiguous.
+# libblkid calls ambiguous. One with another uuid is refused, and taken when one says so.
 # needs: sfdisk
 
 own_etc
@@ -32,3 +32,16 @@ for label in gpt dos; do
         era changed $label --since "$cursor"
     done
 done
+
+# The last one, with another uuid. Who has no line in eratab finds it by its path.
+era close $label
+sfdisk -q --no-reread --no-tell-kernel --disk-id "$disk" 0x12345678
+sed -i "s/PARTUUID=$uuid/PARTUUID=12345678-01/; s|PARTUUID=[^\t]*-02|$meta|" /etc/eratab
+disks="$data $meta"
+refuses "$data: is not the recorded data device: recorded is partuuid $uuid, this has partuuid 12345678-01" era open $label
+refuses "$data: is not the recorded data device" era open --meta "$meta"
+era open $label --accept-data 2>said
+grep "tracking starts a new generation" said
+assert_exit 1 era send $label --since "$cursor"
+era close $label
+era open --meta "$meta"

@@ -8,7 +8,7 @@
 //! | step | the header | dm-era's metadata |
 //! | --- | --- | --- |
 //! | create | new device, new generation | first 4 KiB zeroed, before the header: the kernel makes them new |
-//! | open | no longer clean, the era; size of a data device that has grown | zeroed where a new generation begins, after a header that says so |
+//! | open | no longer clean, the era; what a data device has grown by | zeroed where a new generation begins, after a header that says so |
 //! | close | clean, the fingerprint, the era | - |
 //! | remove | wiped | - |
 

@@ -22,8 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How often to begin again when somebody drops our snapshot while we read it.
 const TRIES: u32 = 5;
 
-/// The blocks written in era `since` or later, all writes that have completed before the call included. Rolls the era
-/// over.
+/// The blocks written in era `since` or later, all writes that have completed before the call included, and what the
+/// device has grown by since. Rolls the era over.
 pub fn changed(dm: &Dm, tracked: &Tracked, since: Era) -> anyhow::Result<Changed> {
     let (source, path) = tracked.open_metadata()?;
     for _ in 0..TRIES {
@@ -38,7 +38,14 @@ pub fn changed(dm: &Dm, tracked: &Tracked, since: Era) -> anyhow::Result<Changed
                 let name = &tracked.name;
                 report::warn(format_args!("{name}: another program dropped our metadata snapshot; again"));
             }
-            result => return result.with_context(|| path.display().to_string()),
+            result => {
+                let mut changed = result.with_context(|| path.display().to_string())?;
+                let growth = tracked.stack.and_then(|stack| stack.growth);
+                let blocks = changed.superblock.nr_blocks.into();
+                let grown = growth.and_then(|g| g.changed_since(since, tracked.block_size, blocks));
+                grown.into_iter().for_each(|run| changed.blocks.insert(run));
+                return Ok(changed);
+            }
         }
     }
     bail!("{}: another program drops our metadata snapshots; stop it and try again", tracked.name)

@@ -9,6 +9,7 @@ pub mod dm;
 pub mod eratab;
 mod failpoint;
 pub mod fingerprint;
+pub mod growth;
 pub mod guardian;
 pub mod header;
 pub mod identity;

@@ -13,8 +13,9 @@ use super::disk::Disk;
 use super::dm::Dm;
 use super::eratab::Name;
 use super::fingerprint::Comparison;
+use super::growth::Growth;
 use super::header::{self, DataDevice, Header, StableId, State};
-use super::kernel_metadata::{self, Replaced};
+use super::kernel_metadata::{self, Found, Replaced};
 use super::lifecycle::{describe, parts, write_header};
 use super::sizing;
 use super::stack::{self, Layer};
@@ -123,6 +124,11 @@ pub fn open(dm: &Dm, name: &Name, data: &Disk, metadata: &Disk, choices: &Choice
     let mut header = found.clone();
     if reason.is_some() {
         header.generation = Uuid::new_v4();
+        header.growth = None;
+    } else if data.bytes() > found.data.size_bytes
+        && let Found::InEra(era) = kernel
+    {
+        header.growth = Some(Growth::after(found.growth, found.data.size_bytes, era));
     }
     header.data = described;
     // From here on the kernel has metadata, so zeros mean that somebody else has been there.

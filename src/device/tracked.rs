@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::disk::{lock_device, path_of};
 use super::dm::Dm;
 use super::eratab::Name;
+use super::growth::Growth;
 use super::header;
 use super::stack::{self, Layer};
 use super::table::Target;
@@ -54,6 +55,8 @@ pub struct Stack {
     pub data: Device,
     /// Space for snapshots, and how much, in sectors.
     pub cow: Option<(Device, u64)>,
+    /// By what the data device has grown.
+    pub growth: Option<Growth>,
 }
 
 /// The namespace of the identities of bare devices, which have none of their own.
@@ -191,7 +194,7 @@ fn stack_of(dm: &Dm, name: &str, uuid: Uuid, metadata: &std::path::Path) -> anyh
         None => None,
     };
     let data = below(dm, &Layer::Data.name(name))?;
-    Ok((Stack { uuid, data, cow }, header.generation))
+    Ok((Stack { uuid, data, cow, growth: header.growth }, header.generation))
 }
 
 /// Nothing in the metadata of a bare device tells one life of theirs from another. This tells devices and block sizes

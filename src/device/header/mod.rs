@@ -27,6 +27,7 @@ pub use error::{HeaderError, Invalid, Newer, Note, SlotProblem};
 pub use store::{Found, read, wipe, write};
 
 use super::fingerprint::Fingerprint;
+use super::growth::Growth;
 use super::sizing::Layout;
 use crate::units::{BlockSize, Era};
 
@@ -41,6 +42,8 @@ pub struct Header {
     pub generation: Uuid,
     /// The device that is tracked.
     pub data: DataDevice,
+    /// By what it has grown in this generation.
+    pub growth: Option<Growth>,
     /// dm-era's block size.
     pub block_size: BlockSize,
     /// Where dm-era's metadata and the copy-on-write space are.
@@ -121,6 +124,7 @@ impl Header {
             device,
             generation,
             data,
+            growth: None,
             block_size,
             layout,
             options: Options::default(),

@@ -9,6 +9,7 @@ use super::super::memory::{Memory, SECTOR};
 use super::super::{DataDevice, Invalid, Options, StableId, State};
 use super::*;
 use crate::device::fingerprint::Fingerprint;
+use crate::device::growth::Growth;
 use crate::device::sizing::{self, Layout};
 use crate::units::Era;
 
@@ -262,6 +263,23 @@ fn unknown_fields_are_kept_and_unknown_required_features_refused() {
 }
 
 #[test]
+fn a_growth_must_be_understood_for_as_long_as_it_is_there() {
+    let (device, mut header) = written();
+    assert_eq!(payload_of(&device)["required"], json!([]));
+    for (growth, required) in
+        [(Some(Growth { from_bytes: 512, before: Era(7) }), json!(["growth"])), (None, json!([]))]
+    {
+        for _ in 0..2 {
+            header.growth = growth;
+            write(&mut header, &device, &device).unwrap();
+            assert_eq!(payload_of(&device)["required"], required);
+            header = read(&device).unwrap().header;
+            assert_eq!(header.growth, growth);
+        }
+    }
+}
+
+#[test]
 fn what_is_not_fit_for_use_is_refused() {
     let (device, header) = written();
     let good = Value::Object(payload_of(&device));
@@ -290,6 +308,9 @@ fn what_is_not_fit_for_use_is_refused() {
         ("/data/size_bytes", json!(u64::MAX - 511), "below 2^63"),
         ("/data/size_bytes", json!(-1), "malformed"),
         ("/data/size_bytes", json!(1u64 << 60), "are too many"),
+        ("/growth", json!({"from_bytes": 513, "before_era": 1}), "multiple of 512 below"),
+        ("/growth", json!({"from_bytes": 1u64 << 30, "before_era": 1}), "multiple of 512 below"),
+        ("/growth", json!({"from_bytes": 512}), "malformed"),
         ("/created", json!("yesterday"), "RFC 3339"),
         ("/device", json!("yesterday"), "malformed"),
         ("/name", json!("a/b"), "slashes"),
@@ -324,6 +345,7 @@ proptest! {
         clean: bool,
         print in prop::option::of((any::<u32>(), any::<u64>(), any::<[u8; 32]>())),
         cow in prop::option::of(0u64..3 * MIB),
+        growth in prop::option::of(any::<u32>()),
         era in prop::option::of(any::<u32>()),
     ) {
         let device = device();
@@ -333,6 +355,7 @@ proptest! {
         header.generation = Uuid::from_u128(ids.1);
         let id = id.map(|(kind, value)| StableId { kind, value });
         header.data = DataDevice { size_bytes: sectors * 512, content: id.clone(), id, path: None };
+        header.growth = growth.filter(|_| sectors > 1).map(|era| Growth { from_bytes: 512, before: Era(era) });
         header.layout = sizing::layout(DEVICE_BYTES, 2048, cow).unwrap();
         header.options = Options { discards };
         let fingerprint =

@@ -55,9 +55,10 @@ impl Disk {
 
     /// Waits until no other `era` changes the device, and keeps others waiting until this is dropped.
     pub fn lock(&self) -> anyhow::Result<()> {
-        let file = lock_device(self.number)?;
-        // Whoever has it already keeps it.
-        let _ = self.locked.set(file);
+        if self.locked.get().is_none() {
+            // It was empty.
+            let _ = self.locked.set(lock_device(self.number)?);
+        }
         Ok(())
     }
 

@@ -205,7 +205,8 @@ fn check_content(
         return Ok(bypassed);
     }
     match (&header.data.content, &found.content) {
-        (Some(recorded), Some(found)) if recorded == found => Ok(bypassed),
+        // Not their kinds: an ext3 may become an ext4.
+        (Some(recorded), Some(found)) if recorded.value == found.value => Ok(bypassed),
         (Some(recorded), found) => bail!(
             "is not the recorded data device, or was formatted anew: recorded is {recorded}, this has {}; the line in \
              eratab is wrong, or disks were swapped; {ACCEPT}",

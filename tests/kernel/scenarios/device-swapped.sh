@@ -4,10 +4,10 @@
 # nothing is known of a device that was not closed in order, it begins anew by itself.
 
 own_etc
-data=$(new_disk vol-data 16M)
-meta=$(new_disk vol-meta 16M)
-other=$(new_disk other 16M)
-blank=$(new_disk blank 16M)
+data=$(new_disk vol-data 4M)
+meta=$(new_disk vol-meta 8M)
+other=$(new_disk other 4M)
+blank=$(new_disk blank 4M)
 mkfs.ext4 -q -U 11111111-2222-4333-8444-555555555555 "$data"
 mkfs.ext4 -q -U 99999999-2222-4333-8444-555555555555 "$other"
 era create vol --data "$data" --meta "$meta"
@@ -69,7 +69,7 @@ era remove vol
 
 # Nothing to tell it by.
 rm /run/disks/blank
-create_stack blank 16M 16M
+create_stack blank 4M 8M
 cursor=
 send blank mirror
 for layer in blank blank-data blank-meta blank-cow; do

@@ -194,7 +194,9 @@ fn forget_kernel_metadata(metadata: &Disk, header: &Header) -> anyhow::Result<()
 }
 
 fn describe(data: &Disk) -> DataDevice {
-    DataDevice { size_bytes: data.bytes(), id: data.stable_id(), path: Some(data.path.display().to_string()) }
+    // A path is printed by whoever reads the header: one that would move the cursor is not worth keeping.
+    let path = Some(data.path.display().to_string()).filter(|path| !path.contains(char::is_control));
+    DataDevice { size_bytes: data.bytes(), id: data.stable_id(), path }
 }
 
 /// What opening found.

@@ -11,6 +11,7 @@ mod failpoint;
 pub mod fingerprint;
 pub mod guardian;
 pub mod header;
+mod held;
 pub mod identity;
 pub mod lifecycle;
 mod lock;

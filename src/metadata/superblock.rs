@@ -6,6 +6,7 @@
 
 use super::block::{BLOCK_BYTES, Block, Blocks};
 use super::error::{MetadataError, Problem};
+use crate::blockio::ReadAt;
 use crate::units::{BlockSize, Era, MAX_BLOCKS, SECTOR_BYTES};
 
 /// Where the live superblock is.
@@ -56,6 +57,11 @@ pub(super) fn read_live(blocks: &Blocks) -> Result<Superblock, MetadataError> {
             result => return unpack(&result?, blocks.count()),
         }
     }
+}
+
+/// The superblock of the metadata snapshot at a place.
+pub fn snapshot_at(source: &dyn ReadAt, location: u64) -> Result<Superblock, MetadataError> {
+    read_snapshot(&Blocks::new(source), location)
 }
 
 /// Reads the metadata snapshot that the live superblock points to.

@@ -188,6 +188,28 @@ pub fn take_down(dm: &Dm, name: &str, uuid: Uuid) -> anyhow::Result<bool> {
     Ok(!layers.is_empty())
 }
 
+/// The name that the stack of a device goes by, if anything of it is there. The line in eratab may have another one by now.
+pub fn name_of(dm: &Dm, uuid: Uuid) -> anyhow::Result<Option<String>> {
+    for layer in LAYERS {
+        if let Some(device) = dm.name_of(&layer.uuid(uuid))? {
+            return Ok(Some(device.strip_suffix(layer.suffix()).unwrap_or(&device).to_owned()));
+        }
+    }
+    Ok(None)
+}
+
+/// The device that the data layer is on.
+pub fn data_below(dm: &Dm, name: &str) -> anyhow::Result<Option<Device>> {
+    let layer = Layer::Data.name(name);
+    if dm.state(&layer)?.is_none_or(|state| !state.live) {
+        return Ok(None);
+    }
+    match dm.table(&layer)?.1 {
+        Target::Linear { device, .. } | Target::SnapshotOrigin { origin: device } => Ok(Some(device)),
+        _ => Ok(None),
+    }
+}
+
 /// The layers that are there, from the top to the bottom; one of a foreign device is an error.
 fn present(dm: &Dm, name: &str, uuid: Uuid) -> anyhow::Result<Vec<(Layer, String, State)>> {
     let mut layers = Vec::new();

@@ -117,7 +117,7 @@ fn finish(
     if !args.no_eratab {
         eratab::add(table, entry).inspect_err(|_| {
             if !args.no_open {
-                let _ = lifecycle::close(dm, &args.name, &data, &metadata);
+                let _ = lifecycle::close(dm, Some(&data), &metadata);
             }
         })?;
     }

@@ -9,7 +9,7 @@
 //! | --- | --- | --- |
 //! | create | new device, new generation | first 4 KiB zeroed, before the header: the kernel makes them new |
 //! | open | no longer clean; size of a data device that has grown | zeroed where writes have bypassed tracking, after a header with a new generation |
-//! | close | clean, the fingerprint | - |
+//! | close | clean, the fingerprint; unchanged where the data device is gone | - |
 //! | remove | wiped | - |
 
 use std::path::{Path, PathBuf};
@@ -224,6 +224,13 @@ pub fn open(
     let meta_path = || metadata.path.display().to_string();
     let found = header::read(metadata).with_context(meta_path)?.header;
     check_identity(&found, data)?;
+    if let Some(current) = stack::name_of(dm, found.device)?
+        && current != name.as_str()
+    {
+        bail!(
+            "{name}: is open as {current}; `era close {name}` closes it, and then it opens under its new name"
+        );
+    }
     if is_live(dm, name, Layer::Tracked, found.device)? {
         // Whatever is missing around it is made; its own table must be right.
         stack::recover(dm, name.as_str(), found.device)?;
@@ -344,22 +351,50 @@ pub fn parts(name: &Name, header: &Header, data: Device, metadata: Device) -> Pa
     }
 }
 
-/// Closes a tracked device and records the fingerprint. Returns whether it was open.
-pub fn close(dm: &Dm, name: &Name, data: &Disk, metadata: &Disk) -> anyhow::Result<bool> {
-    let meta_path = || metadata.path.display().to_string();
-    let mut header = header::read(metadata).with_context(meta_path)?.header;
-    check_identity(&header, data)?;
-    if !stack::take_down(dm, name.as_str(), header.device)? {
-        return Ok(false);
-    }
-    // Nothing of ours is above the data device now; what is written to it from here on bypasses tracking.
-    header.state = State { clean: true, fingerprint: Some(fingerprint(data)?) };
-    write_header(&mut header, metadata).with_context(meta_path)?;
-    Ok(true)
+/// What closing found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// It was not open.
+    Already,
+    /// It was open under this name, and is closed in order.
+    Clean(String),
+    /// It was open under this name. What the data device looks like could not be recorded, as it is not there, or is not
+    /// the one that the stack was on, which may have gone and come back.
+    Unclean(String),
 }
 
-/// Takes tracking away from a closed device: the header goes, the data stay.
-pub fn remove(metadata: &Disk) -> anyhow::Result<()> {
+/// Closes a tracked device, whatever name it is open under, and records the fingerprint. A data device that is gone keeps
+/// nothing open.
+pub fn close(dm: &Dm, data: Option<&Disk>, metadata: &Disk) -> anyhow::Result<Closed> {
+    let meta_path = || metadata.path.display().to_string();
+    let mut header = header::read(metadata).with_context(meta_path)?.header;
+    if let Some(data) = data {
+        check_identity(&header, data)?;
+    }
+    let Some(current) = stack::name_of(dm, header.device)? else { return Ok(Closed::Already) };
+    let below = stack::data_below(dm, &current)?;
+    stack::take_down(dm, &current, header.device)?;
+    // Somebody may have renamed one of the layers only.
+    while let Some(rest) = stack::name_of(dm, header.device)? {
+        stack::take_down(dm, &rest, header.device)?;
+    }
+    match data {
+        Some(data) if below.is_none_or(|below| below == data.number) => {
+            // Nothing of ours is above the data device now; what is written to it from here on bypasses tracking.
+            header.state = State { clean: true, fingerprint: Some(fingerprint(data)?) };
+            write_header(&mut header, metadata).with_context(meta_path)?;
+            Ok(Closed::Clean(current))
+        }
+        // Opening has written a header that is not clean.
+        _ => Ok(Closed::Unclean(current)),
+    }
+}
+
+/// Takes tracking away from a closed device: the header goes, the data stay. Neither of the two may be in use, or the
+/// header would go from under whatever uses them.
+pub fn remove(data: Option<&Disk>, metadata: &Disk) -> anyhow::Result<()> {
+    data.map(Disk::check_unused).transpose()?;
+    let metadata = Disk::open_unused(&metadata.path)?;
     let (source, target) = metadata.halves();
     header::wipe(source, target).with_context(|| metadata.path.display().to_string())
 }

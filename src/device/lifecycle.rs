@@ -25,7 +25,7 @@ use super::fingerprint::{Comparison, Fingerprint};
 use super::header::{self, DataDevice, Header, HeaderError, State};
 use super::sizing::{self, HEADER_BYTES};
 use super::stack::{self, Layer, Parts};
-use super::{identity, signature};
+use super::{failpoint, identity, signature};
 use crate::blockio::{ReadAt, WriteAt, read_exact, write_full};
 use crate::report;
 use crate::sys::AlignedBuf;
@@ -67,6 +67,7 @@ pub fn create(
     metadata: &Disk,
     wishes: &Wishes,
 ) -> anyhow::Result<Created> {
+    failpoint::arm();
     for layer in stack::LAYERS {
         let device = layer.name(name.as_str());
         if dm.state(&device)?.is_some() {
@@ -92,11 +93,13 @@ pub fn create(
             metadata.zero(place)?;
         }
         metadata.sync()?;
+        failpoint::reach("life-zeroed");
         write_header(header, metadata)
     };
     write(&mut header)
         .inspect_err(|_| before.put_back(metadata))
         .with_context(|| metadata.path.display().to_string())?;
+    failpoint::reach("life-written");
     Ok(Created { header, before })
 }
 
@@ -274,6 +277,7 @@ pub fn open(
             let _ = write_header(&mut header, metadata);
         }
     })?;
+    failpoint::reach("life-up");
     Ok(match comparison {
         Some(Comparison::Differs) => Opened::NewGeneration,
         Some(Comparison::Same) => Opened::Continued,

@@ -121,6 +121,7 @@ fn layers_up(dm: &Dm, parts: &Parts, made: &mut Vec<Layer>) -> anyhow::Result<De
         forbid_discards(origin)?;
     }
     let metadata = layer_up(Layer::Metadata, part(parts.metadata, parts.metadata_region))?;
+    failpoint::reach("life-half-up");
     if let Some(region) = parts.cow_region {
         layer_up(Layer::Cow, part(parts.metadata, region))?;
     }

@@ -63,7 +63,9 @@ fn every_command_has_help_with_examples() {
         let version = format!(" {}\n", env!("CARGO_PKG_VERSION"));
         assert!(run(name, &["--version"], b"").text().ends_with(&version), "{name}");
     }
-    for command in ["changed", "copy", "apply", "inspect"] {
+    for command in
+        ["create", "open", "close", "remove", "status", "send", "changed", "copy", "apply", "inspect"]
+    {
         let out = run("era", &[command, "--help"], b"");
         assert!(out.text().contains("Examples:") && out.text().contains("Usage: era "), "{command}");
         assert!(out.text().lines().all(|line| line.chars().count() <= 100), "{command}");

@@ -37,7 +37,8 @@ pub fn of(number: Device) -> Vec<StableId> {
     }
     let read = |(file, kind): &(&str, &str)| {
         let value = fs::read_to_string(directory.join(file)).ok()?.trim().to_owned();
-        (!value.is_empty()).then(|| id(kind, value))
+        // The header holds nothing that would do something to a terminal.
+        (!value.is_empty() && !value.contains(char::is_control)).then(|| id(kind, value))
     };
     IN_SYSFS.iter().filter_map(read).collect()
 }

@@ -9,7 +9,7 @@
 //! | --- | --- | --- |
 //! | create | new device, new generation | first 4 KiB zeroed, before the header: the kernel makes them new |
 //! | open | no longer clean, the era; what a data device has grown by | zeroed where a new generation begins, after a header that says so |
-//! | close | clean, the fingerprint, the era | - |
+//! | close | clean, the fingerprint, the era; unchanged where the data device is gone | - |
 //! | remove | wiped | - |
 
 use std::path::{Path, PathBuf};
@@ -18,16 +18,15 @@ use anyhow::{Context, bail};
 use devicemapper::Device;
 use uuid::Uuid;
 
-use super::disk::{Disk, number_of, path_of};
-use super::dm::{self, Dm};
+use super::disk::{Disk, number_of};
+use super::dm::Dm;
 use super::eratab::Name;
 use super::fingerprint::Fingerprint;
 use super::header::{self, DataDevice, Header, HeaderError, State};
 use super::kernel_metadata::{self, Found};
 use super::opening::check_identity;
 use super::sizing::{self, HEADER_BYTES};
-use super::stack::{self, Layer, Parts};
-use super::table::Target;
+use super::stack::{self, Parts};
 use super::{failpoint, identity, signature};
 use crate::blockio::{ReadAt, WriteAt, read_exact, write_full};
 use crate::report;
@@ -70,6 +69,7 @@ pub fn create(
     metadata: &Disk,
     wishes: &Wishes,
 ) -> anyhow::Result<Created> {
+    failpoint::arm();
     for layer in stack::LAYERS {
         let device = layer.name(name.as_str());
         if dm.state(&device)?.is_some() {
@@ -95,11 +95,13 @@ pub fn create(
             metadata.zero(place)?;
         }
         metadata.sync()?;
+        failpoint::reach("life-zeroed");
         write_header(header, metadata)
     };
     write(&mut header)
         .inspect_err(|_| before.put_back(metadata))
         .with_context(|| metadata.path.display().to_string())?;
+    failpoint::reach("life-written");
     Ok(Created { header, before })
 }
 
@@ -188,11 +190,13 @@ fn refuse_used(metadata: &Disk) -> anyhow::Result<()> {
 
 /// What is recorded of a data device.
 pub(super) fn describe(data: &Disk) -> anyhow::Result<DataDevice> {
+    // A path is printed by whoever reads the header: one that would move the cursor is not worth keeping.
+    let path = Some(data.path.display().to_string()).filter(|path| !path.contains(char::is_control));
     Ok(DataDevice {
         size_bytes: data.bytes(),
         id: data.stable_id(),
         content: signature::content(data)?,
-        path: Some(data.path.display().to_string()),
+        path,
     })
 }
 
@@ -219,14 +223,34 @@ pub fn parts(name: &Name, header: &Header, data: Device, metadata: Device) -> Pa
     }
 }
 
-/// Closes a tracked device and records how it was left. Returns whether it was open.
-pub fn close(dm: &Dm, name: &Name, data: &Disk, metadata: &Disk) -> anyhow::Result<bool> {
+/// What closing found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// It was not open.
+    Already,
+    /// It was open under this name, and is closed in order.
+    Clean(String),
+    /// It was open under this name. What the data device looks like could not be recorded, as it is not there, or is not
+    /// the one that the stack was on, which may have gone and come back.
+    Unclean(String),
+}
+
+/// Closes a tracked device, whatever name it is open under, and records how it was left. A data device that is gone
+/// keeps nothing open.
+pub fn close(dm: &Dm, data: Option<&Disk>, metadata: &Disk) -> anyhow::Result<Closed> {
     failpoint::arm();
     let meta_path = || metadata.path.display().to_string();
     let mut header = header::read(metadata).with_context(meta_path)?.header;
-    check_identity(&header, data)?;
-    check_held(dm, name, &header, data)?;
-    stack::take_down(dm, name.as_str(), header.device, || {
+    if let Some(data) = data {
+        check_identity(&header, data)?;
+    }
+    let device = header.device;
+    let Some(current) = stack::name_of(dm, device)? else { return Ok(Closed::Already) };
+    let below = stack::data_below(dm, &current)?;
+    let data = data.filter(|data| below.is_none_or(|below| below == data.number));
+    stack::take_down(dm, &current, device, || {
+        // Opening has written a header that is not clean, which stays where nothing can be said of the data device.
+        let Some(data) = data else { return Ok(()) };
         let era = match kernel_metadata::look(metadata, &header)? {
             Found::InEra(era) => Some(era),
             // What is wrong with them is said when they are needed.
@@ -235,32 +259,19 @@ pub fn close(dm: &Dm, name: &Name, data: &Disk, metadata: &Disk) -> anyhow::Resu
         header.state = State { clean: true, fingerprint: Some(fingerprint(data)?), era };
         header.data.content = signature::content(data)?;
         write_header(&mut header, metadata).with_context(meta_path)
-    })
+    })?;
+    // Somebody may have renamed one of the layers only.
+    while let Some(rest) = stack::name_of(dm, device)? {
+        stack::take_down(dm, &rest, device, || Ok(()))?;
+    }
+    Ok(if data.is_some() { Closed::Clean(current) } else { Closed::Unclean(current) })
 }
 
-/// Refuses another data device than that below the layers that are there: what it looks like means nothing.
-fn check_held(dm: &Dm, name: &Name, header: &Header, data: &Disk) -> anyhow::Result<()> {
-    let layer = Layer::Data.name(name.as_str());
-    let is_ours = |state: &dm::State| state.live && state.uuid == Layer::Data.uuid(header.device);
-    if !dm.state(&layer)?.as_ref().is_some_and(is_ours) {
-        return Ok(());
-    }
-    match dm.table(&layer)?.1 {
-        Target::Linear { device, .. } | Target::SnapshotOrigin { origin: device }
-            if device != data.number =>
-        {
-            bail!(
-                "{}: is not the data device of {name}, which is on {}; the line in eratab was changed while it was open",
-                data.path.display(),
-                path_of(device)?.display()
-            )
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Takes tracking away from a closed device: the header goes, the data stay.
-pub fn remove(metadata: &Disk) -> anyhow::Result<()> {
+/// Takes tracking away from a closed device: the header goes, the data stay. Neither of the two may be in use, or the
+/// header would go from under whatever uses them.
+pub fn remove(data: Option<&Disk>, metadata: &Disk) -> anyhow::Result<()> {
+    data.map(Disk::check_unused).transpose()?;
+    let metadata = Disk::open_unused(&metadata.path)?;
     let (source, target) = metadata.halves();
     header::wipe(source, target).with_context(|| metadata.path.display().to_string())
 }

@@ -10,6 +10,7 @@ use anyhow::{Context, anyhow, bail};
 
 use super::dm::Dm;
 use super::failpoint;
+use super::held::Held;
 use super::traces::{Mark, Traces};
 use super::tracked::Tracked;
 use crate::metadata::{Changed, ChangedError, MetadataError, Problem, View, changed_since};
@@ -27,12 +28,11 @@ const TRIES: u32 = 5;
 pub fn changed(dm: &Dm, tracked: &Tracked, since: Era) -> anyhow::Result<Changed> {
     let (source, path) = tracked.open_metadata()?;
     for _ in 0..TRIES {
-        let location = take(dm, &tracked.name)?;
+        let held = take(dm, &tracked.name)?;
         failpoint::reach("metadata-snapshot-taken");
         let result = changed_since(&source, View::Snapshot, since);
         failpoint::reach("metadata-read");
-        let is_replaced = !drop_ours(dm, &tracked.name, location)? || is_replaced(&result);
-        failpoint::reach("metadata-snapshot-dropped");
+        let is_replaced = !drop_ours(dm, &tracked.name, held)? || is_replaced(&result);
         match result {
             Err(_) if is_replaced => {
                 let name = &tracked.name;
@@ -51,8 +51,8 @@ pub fn changed(dm: &Dm, tracked: &Tracked, since: Era) -> anyhow::Result<Changed
     bail!("{}: another program drops our metadata snapshots; stop it and try again", tracked.name)
 }
 
-/// Takes one and says where it is, which tells it from others.
-fn take(dm: &Dm, name: &str) -> anyhow::Result<Option<u64>> {
+/// Takes one and says which it is; none where somebody has dropped it at once.
+fn take(dm: &Dm, name: &str) -> anyhow::Result<Option<Held>> {
     let traces = Traces::of(name);
     let begin = Instant::now();
     let mut told = false;
@@ -65,7 +65,14 @@ fn take(dm: &Dm, name: &str) -> anyhow::Result<Option<u64>> {
         } else {
             traces.leave(Mark::MetadataSnapshot)?;
             match dm.message(name, "take_metadata_snap") {
-                Ok(()) => return Ok(dm.era_status(name)?.snapshot),
+                Ok(()) => {
+                    let held = Held::of(dm, name).inspect_err(|_| {
+                        // The first error is the one to tell of.
+                        let _ = dm.message(name, "drop_metadata_snap");
+                    })?;
+                    held.map(|held| traces.name_snapshot(held)).transpose()?;
+                    return Ok(held);
+                }
                 // Somebody else was faster.
                 Err(e) => {
                     traces.wipe(Mark::MetadataSnapshot)?;
@@ -85,11 +92,12 @@ fn take(dm: &Dm, name: &str) -> anyhow::Result<Option<u64>> {
 }
 
 /// Drops our snapshot, if it is ours still.
-fn drop_ours(dm: &Dm, name: &str, location: Option<u64>) -> anyhow::Result<bool> {
-    let is_ours = location.is_some() && dm.era_status(name)?.snapshot == location;
+fn drop_ours(dm: &Dm, name: &str, held: Option<Held>) -> anyhow::Result<bool> {
+    let is_ours = held.is_some() && Held::of(dm, name)? == held;
     if is_ours {
         dm.message(name, "drop_metadata_snap")?;
     }
+    failpoint::reach("metadata-snapshot-dropped");
     Traces::of(name).wipe(Mark::MetadataSnapshot)?;
     Ok(is_ours)
 }

@@ -12,6 +12,7 @@ pub mod fingerprint;
 pub mod growth;
 pub mod guardian;
 pub mod header;
+mod held;
 pub mod identity;
 pub mod kernel_metadata;
 pub mod lifecycle;

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::disk::Disk;
 use super::dm::Dm;
 use super::eratab::Name;
+use super::failpoint;
 use super::fingerprint::Comparison;
 use super::growth::Growth;
 use super::header::{self, DataDevice, Header, StableId, State};
@@ -80,6 +81,13 @@ impl fmt::Display for Reason {
 pub fn open(dm: &Dm, name: &Name, data: &Disk, metadata: &Disk, choices: &Choices) -> anyhow::Result<Opened> {
     let meta_path = || metadata.path.display().to_string();
     let found = header::read(metadata).with_context(meta_path)?.header;
+    if let Some(current) = stack::name_of(dm, found.device)?
+        && current != name.as_str()
+    {
+        bail!(
+            "{name}: is open as {current}; `era close {name}` closes it, and then it opens under its new name"
+        );
+    }
     let is_live = |layer| is_live(dm, name, layer, found.device);
     if is_live(Layer::Tracked)? {
         if choices.new_generation || choices.accept_data {
@@ -150,6 +158,7 @@ pub fn open(dm: &Dm, name: &Name, data: &Disk, metadata: &Disk, choices: &Choice
             let _ = write_header(&mut header, metadata);
         }
     })?;
+    failpoint::reach("life-up");
     Ok(match (reason, comparison) {
         (Some(reason), _) => Opened::NewGeneration(reason),
         (None, Comparison::Same) => Opened::Continued,

@@ -121,6 +121,7 @@ fn layers_up(dm: &Dm, parts: &Parts, made: &mut Vec<Layer>) -> anyhow::Result<De
         forbid_discards(origin)?;
     }
     let metadata = layer_up(Layer::Metadata, part(parts.metadata, parts.metadata_region))?;
+    failpoint::reach("life-half-up");
     if let Some(region) = parts.cow_region {
         layer_up(Layer::Cow, part(parts.metadata, region))?;
     }
@@ -195,15 +196,37 @@ pub fn take_down(
     for (_, device, _) in layers.iter().filter(|(layer, ..)| is_at_top(*layer)) {
         dm.remove(device)?;
     }
-    failpoint::reach("untracked");
+    failpoint::reach("life-untracked");
     let recorded = record();
-    failpoint::reach("recorded");
+    failpoint::reach("life-recorded");
     for (_, device, _) in layers.iter().filter(|(layer, ..)| !is_at_top(*layer) && *layer != Layer::Snapshot)
     {
         dm.remove(device)?;
     }
     recorded?;
     Ok(true)
+}
+
+/// The name that the stack of a device goes by, if anything of it is there. The line in eratab may have another one by now.
+pub fn name_of(dm: &Dm, uuid: Uuid) -> anyhow::Result<Option<String>> {
+    for layer in LAYERS {
+        if let Some(device) = dm.name_of(&layer.uuid(uuid))? {
+            return Ok(Some(device.strip_suffix(layer.suffix()).unwrap_or(&device).to_owned()));
+        }
+    }
+    Ok(None)
+}
+
+/// The device that the data layer is on.
+pub fn data_below(dm: &Dm, name: &str) -> anyhow::Result<Option<Device>> {
+    let layer = Layer::Data.name(name);
+    if dm.state(&layer)?.is_none_or(|state| !state.live) {
+        return Ok(None);
+    }
+    match dm.table(&layer)?.1 {
+        Target::Linear { device, .. } | Target::SnapshotOrigin { origin: device } => Ok(Some(device)),
+        _ => Ok(None),
+    }
 }
 
 /// The layers that are there, from the top to the bottom; one of a foreign device is an error.

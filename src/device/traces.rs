@@ -3,7 +3,8 @@
 //!
 //! A metadata snapshot does not say who took it, nor a suspended or frozen device who did that. While a mark is there
 //! and the device's lock can be had, it was a command of ours that has died; without the mark it was somebody else, and is
-//! left alone. /run is empty after a boot, and so is the kernel of suspends and freezes.
+//! left alone. The mark of a metadata snapshot says which one, as another program may have taken one since. /run is empty
+//! after a boot, and so is the kernel of suspends and freezes.
 
 use std::fs;
 use std::io;
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use super::dm::Dm;
+use super::held::Held;
 use super::mounts;
 use crate::report;
 use crate::sys;
@@ -60,6 +62,12 @@ impl Traces {
             .with_context(|| format!("{}: cannot write", path.display()))
     }
 
+    /// Says which metadata snapshot it is.
+    pub fn name_snapshot(&self, held: Held) -> anyhow::Result<()> {
+        let path = self.directory.join(Mark::MetadataSnapshot.file());
+        fs::write(&path, held.to_string()).with_context(|| format!("{}: cannot write", path.display()))
+    }
+
     /// Says that it is no longer so.
     pub fn wipe(&self, mark: Mark) -> anyhow::Result<()> {
         let path = self.directory.join(mark.file());
@@ -77,6 +85,10 @@ impl Traces {
 
     fn has(&self, mark: Mark) -> bool {
         self.directory.join(mark.file()).exists()
+    }
+
+    fn snapshot(&self) -> Option<Held> {
+        fs::read_to_string(self.directory.join(Mark::MetadataSnapshot.file())).ok()?.parse().ok()
     }
 
     /// Undoes what the marks say, and removes them.
@@ -99,7 +111,12 @@ impl Traces {
             self.wipe(Mark::Frozen)?;
         }
         if self.has(Mark::MetadataSnapshot) {
-            if state.is_some() && dm.era_status(&self.name)?.snapshot.is_some() {
+            // Of a command that has died just before or just after it took one it does not say which: whose the one is
+            // that is held cannot be known then, and who reads it must not lose it.
+            if let Some(ours) = self.snapshot()
+                && state.is_some()
+                && Held::of(dm, &self.name)? == Some(ours)
+            {
                 dm.message(&self.name, "drop_metadata_snap")?;
             }
             self.wipe(Mark::MetadataSnapshot)?;

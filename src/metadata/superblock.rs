@@ -64,6 +64,11 @@ pub(super) fn read_live(blocks: &Blocks) -> Result<Superblock, MetadataError> {
     }
 }
 
+/// The superblock of the metadata snapshot at a place.
+pub fn snapshot_at(source: &dyn ReadAt, location: u64) -> Result<Superblock, MetadataError> {
+    read_snapshot(&Blocks::new(source), location)
+}
+
 /// Reads the metadata snapshot that the live superblock points to.
 pub(super) fn read_snapshot(blocks: &Blocks, location: u64) -> Result<Superblock, MetadataError> {
     let mut superblock = unpack(&blocks.read_superblock(location)?, blocks.count())?;

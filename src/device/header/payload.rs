@@ -220,6 +220,18 @@ fn check(header: &Header, device_bytes: u64) -> Result<(), Invalid> {
         let expected = "1 to 127 bytes without control characters and slashes";
         return Err(Invalid::Field { field: "name", found: name.clone(), expected });
     }
+    let id = header.data.id.as_ref();
+    let printed = [
+        ("data.id.kind", id.map(|id| &id.kind)),
+        ("data.id.value", id.map(|id| &id.value)),
+        ("data.path", header.data.path.as_ref()),
+    ];
+    for (field, text) in printed {
+        if let Some(text) = text.filter(|text| text.contains(char::is_control)) {
+            let expected = "without control characters";
+            return Err(Invalid::Field { field, found: text.clone(), expected });
+        }
+    }
     let size = header.data.size_bytes;
     if !size.is_multiple_of(SECTOR_BYTES) || size > i64::MAX.cast_unsigned() {
         let expected = "a multiple of 512 below 2^63";

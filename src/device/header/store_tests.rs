@@ -258,6 +258,9 @@ fn unknown_fields_are_kept_and_unknown_required_features_refused() {
     put_payload(&device, VERSION, &payload);
     let error = read(&device).unwrap_err();
     assert_eq!(error.to_string(), "the header was written by a newer version of era: it requires two-cows");
+    payload["required"] = json!(["\u{1b}[2J"]);
+    put_payload(&device, VERSION, &payload);
+    assert!(!read(&device).unwrap_err().to_string().contains(char::is_control));
     put_payload(&device, VERSION + 1, &json!({}));
     assert!(matches!(read(&device), Err(HeaderError::NewerFormat(Newer::Version(2)))));
 }
@@ -315,12 +318,19 @@ fn what_is_not_fit_for_use_is_refused() {
         ("/device", json!("yesterday"), "malformed"),
         ("/name", json!("a/b"), "slashes"),
         ("/name", json!(""), "slashes"),
+        ("/data/id", json!({"kind": "wwid", "value": "\u{1b}[2J"}), "data.id.value is"),
+        ("/data/id", json!({"kind": "\u{9b}2J", "value": "x"}), "data.id.kind is"),
+        ("/data/path", json!("/dev/\rsda"), "data.path is"),
+        ("/device", json!("\u{1b}"), "malformed"),
+        ("/block_sectors", json!("\u{1b}[2J"), "malformed"),
+        ("/created", json!("\u{1b}[2J"), "RFC 3339"),
         ("/state", json!({"clean": true, "fingerprint": {"list": 1, "size_bytes": 1, "blake3": "00"}}), "64"),
         ("", json!({}), "missing field"),
     ];
     for (path, value, message) in cases {
         let said = refused(path, value);
         assert!(said.contains(message), "{path}: {said}");
+        assert!(!said.contains(char::is_control), "{path}: {said:?}");
     }
     put_payload(&device, VERSION, &json!([1]));
     assert!(matches!(read(&device), Err(HeaderError::Invalid(Invalid::Json(_)))));
@@ -339,7 +349,7 @@ proptest! {
     fn any_header_survives(
         name in prop::option::of("[^/\\p{Cc}]{1,30}"),
         ids in any::<(u128, u128)>(),
-        id in prop::option::of((".{0,40}", ".{0,200}")),
+        id in prop::option::of(("\\P{Cc}{0,40}", "\\P{Cc}{0,200}")),
         sectors in 1u64..1 << 34,
         discards: bool,
         clean: bool,

@@ -6,7 +6,7 @@ create_stack vol 16M 16M
 mkfs.ext4 -q /dev/mapper/vol
 cursor=
 send vol mirror
-ERA_FAILPOINT=untracked=stop,recorded=stop era close --meta "$meta" &
+ERA_FAILPOINT=life-untracked=stop,life-recorded=stop era close --meta "$meta" &
 sender=$!
 : >said
 wait_until has_stopped

@@ -210,7 +210,9 @@ impl Dm {
             bail!("{name}: the device is suspended: its status cannot be asked for without hanging");
         }
         match self.lines(name, DmOptions::default())?.as_slice() {
-            [(_, _, target, status)] if target == "era" => Ok(status.parse()?),
+            [(_, _, target, status)] if target == "era" => {
+                Ok(status.parse::<EraStatus>().with_context(|| name.to_owned())?)
+            }
             _ => bail!("{name}: this is not a dm-era device"),
         }
     }

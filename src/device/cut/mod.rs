@@ -29,7 +29,7 @@ use rustix::io::Errno;
 
 pub use barrier::barrier;
 pub use freeze::Freeze;
-pub use snapshot::{Overflow, Snapshot};
+pub use snapshot::{Lost, Snapshot};
 
 use super::dm::Dm;
 use super::failpoint;

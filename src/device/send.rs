@@ -10,10 +10,9 @@ use serde::Serialize;
 use thiserror::Error;
 
 use super::cursor::Cursor;
-use super::cut::{Freeze, Lost, Snapshot, barrier};
+use super::cut::{Ended, Freeze, Lost, Snapshot, barrier};
 use super::dm::Dm;
 use super::failpoint;
-use super::guardian::Verdict;
 use super::metadata_snapshot::changed;
 use super::mounts;
 use super::plan::{self, Limit, Pass, Step};
@@ -295,20 +294,23 @@ impl<W: Write> Sender<'_, W> {
         let source = Source::open(&path).with_context(|| path.display().to_string())?;
         self.copy(&source, &path, &blocks, || freeze.thaw_if_due())?;
         failpoint::reach("copied");
-        let (held, verdict) = freeze.finish()?;
+        let (held, ended) = freeze.finish()?;
         self.held = self.held.max(held);
         self.since = next;
-        if verdict == Verdict::InTime {
-            return Ok(Some(next));
-        }
+        let reason = match ended {
+            Ended::InTime => return Ok(Some(next)),
+            Ended::LimitPassed => format!(
+                "the copy took longer than the filesystem may be frozen; it was thawed after {:.1} s",
+                held.as_secs_f32()
+            ),
+            Ended::ByOthers => {
+                "another program thawed the filesystem during the copy, which is not of one moment; another pass".into()
+            }
+        };
         if let Some(pass) = self.passes.last_mut() {
             pass.failed_cut = true;
         }
-        report::note(format_args!(
-            "{}: the copy took longer than the filesystem may be frozen; it was thawed after {:.1} s",
-            self.tracked.name,
-            held.as_secs_f32()
-        ));
+        report::note(format_args!("{}: {reason}", self.tracked.name));
         Ok(None)
     }
 

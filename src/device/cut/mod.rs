@@ -28,7 +28,7 @@ use anyhow::{Context, anyhow, bail};
 use rustix::io::Errno;
 
 pub use barrier::barrier;
-pub use freeze::Freeze;
+pub use freeze::{Ended, Freeze};
 pub use snapshot::{Lost, Snapshot};
 
 use super::dm::Dm;
@@ -103,10 +103,13 @@ fn hold(dm: &Dm, tracked: &Tracked, guardian: &mut Guardian, steps: &[Step]) -> 
     result?;
     match verdict? {
         Verdict::InTime => Ok(held),
-        Verdict::LimitPassed => bail!(
-            "{}: writes were held back for longer than the limit, and were let through; try again, or with a longer \
-             --freeze-timeout",
-            tracked.name
-        ),
+        Verdict::LimitPassed => bail!("{}", held_too_long(&tracked.name)),
     }
+}
+
+fn held_too_long(name: &str) -> String {
+    format!(
+        "{name}: writes were held back for longer than the limit, and were let through; try again, or with a longer \
+         --freeze-timeout"
+    )
 }

@@ -17,6 +17,7 @@ mod lock;
 pub mod metadata_snapshot;
 mod mounts;
 mod plan;
+mod room;
 pub mod send;
 pub mod signature;
 pub mod sizing;

@@ -34,6 +34,7 @@ pub use snapshot::{Lost, Snapshot};
 use super::dm::Dm;
 use super::failpoint;
 use super::guardian::{Guardian, Verdict};
+use super::room;
 use super::stack::Layer;
 use super::tracked::Tracked;
 use crate::sys::{DmRequest, LockedMemory};
@@ -47,10 +48,11 @@ pub(super) fn emergency(name: &str, stack: bool) -> io::Result<Vec<DmRequest>> {
     Ok(if stack { below.into_iter().chain([own]).collect() } else { vec![own] })
 }
 
-/// The cursor's era, if the cut were now.
+/// The cursor's era, if the cut were now, and whether there may be one: it must be possible to resume the device.
 fn next_era(dm: &Dm, tracked: &Tracked) -> anyhow::Result<Era> {
-    let now = dm.era_status(&tracked.name)?.era;
-    let next = now.checked_add(1).with_context(|| {
+    let status = dm.era_status(&tracked.name)?;
+    room::check(tracked, &status)?;
+    let next = status.era.checked_add(1).with_context(|| {
         format!("{}: the last of all eras has come; remove tracking and create it again", tracked.name)
     })?;
     Ok(Era(next))

@@ -15,7 +15,8 @@ Examples:
       era open --meta /dev/vdb2
 
 A device that is open already is fine, and one that a crash left half open is
-completed. If something wrote to the data device while it was closed, tracking
+completed; one that is suspended is resumed, and where dm-era had to be taken
+out, as its metadata device failed, it is put back. If something wrote to the data device while it was closed, tracking
 starts a new generation, and every backup makes a full pass next.";
 
 const CLOSE_EXAMPLES: &str = "\
@@ -60,6 +61,14 @@ fn open_one(dm: &Dm, entry: &Entry) -> anyhow::Result<()> {
                  to {} past it cannot be known",
                 entry.name,
                 data.path.display()
+            ));
+        }
+        Opened::TrackedAgain => {
+            println!("{}: is open, and tracked again: {}", entry.name, path.display());
+            report::warn(format_args!(
+                "{}: was not tracked, as dm-era had to be taken out; tracking starts a new generation, and every backup \
+                 makes a full pass next",
+                entry.name
             ));
         }
         Opened::NewGeneration => {

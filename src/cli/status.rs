@@ -11,6 +11,7 @@ use crate::device::disk::Disk;
 use crate::device::dm::Dm;
 use crate::device::eratab::{DeviceSpec, Entry, Name};
 use crate::device::status::{Activity, Kind, Status, of_active, of_stack};
+use crate::device::tracked::active;
 use crate::report;
 
 const EXAMPLES: &str = "\
@@ -19,7 +20,8 @@ Examples:
   era status data --json
 
 Devices of /etc/eratab are shown, and dm-era devices that were made by hand.
-A suspended device is shown as that; it cannot be asked for more.
+A suspended device is shown as that; it cannot be asked for more. NOT TRACKED is
+a device whose dm-era could not be resumed and was taken out so that I/O goes on.
 
 Exit status: 0 all is well; 1 something is wrong with a device, or with a line of
 eratab; 2 an error.";
@@ -42,7 +44,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<bool> {
     let table = table()?;
     let entries = table.entries;
     let mut devices: Vec<Status> = entries.iter().map(|entry| of_entry(&dm, entry)).collect();
-    for name in dm.era_devices()? {
+    for name in active(&dm)? {
         if entries.iter().all(|entry| entry.name.as_str() != name) {
             devices.push(of_active(&dm, &name));
         }
@@ -73,6 +75,7 @@ fn describe(status: &Status) -> String {
         Activity::Closed => "closed",
         Activity::Open => "open",
         Activity::Suspended => "suspended",
+        Activity::Untracked => "open, NOT TRACKED",
         Activity::Partial => "half open",
     };
     let mut text = String::new();

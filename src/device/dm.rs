@@ -225,13 +225,16 @@ impl Dm {
         }
     }
 
-    /// The names of all dm-era devices.
-    pub fn era_devices(&self) -> anyhow::Result<Vec<String>> {
+    /// The names of all dm-era devices, and of those with a uuid that `is_ours` knows, whatever their table.
+    pub fn era_devices(&self, is_ours: impl Fn(&str) -> bool) -> anyhow::Result<Vec<String>> {
         let mut names = Vec::new();
         for (name, ..) in self.dm.list_devices().map_err(explain).context("cannot list devices")? {
             let options = DmOptions::default().set_flags(DmFlags::DM_STATUS_TABLE);
             let name = name.to_string();
-            if self.lines(&name, options)?.iter().any(|(_, _, target, _)| target == "era") {
+            let uuid = self.state(&name)?.filter(|state| state.live).map(|state| state.uuid);
+            if uuid.is_some_and(|uuid| is_ours(&uuid))
+                || self.lines(&name, options)?.iter().any(|(_, _, target, _)| target == "era")
+            {
                 names.push(name);
             }
         }

@@ -25,7 +25,8 @@ use super::fingerprint::{Comparison, Fingerprint};
 use super::header::{self, DataDevice, Header, HeaderError, State};
 use super::sizing::{self, HEADER_BYTES};
 use super::stack::{self, Layer, Parts};
-use super::{identity, signature};
+use super::traces::{Mark, Traces};
+use super::{identity, signature, untracked};
 use crate::blockio::{ReadAt, WriteAt, read_exact, write_full};
 use crate::report;
 use crate::sys::AlignedBuf;
@@ -208,6 +209,8 @@ pub enum Opened {
     AfterCrash,
     /// Something wrote to the data device while it was closed; a new generation has begun.
     NewGeneration,
+    /// dm-era had been taken out, and is in its place again; a new generation has begun.
+    TrackedAgain,
 }
 
 /// Opens a tracked device, or completes one that is half open. `discards` says whether to pass them on; as the header
@@ -225,6 +228,11 @@ pub fn open(
     if is_live(dm, name, Layer::Tracked, found.device)? {
         // Whatever is missing around it is made; its own table must be right.
         stack::recover(dm, name.as_str(), found.device)?;
+        Traces::of(name.as_str()).clean_up(dm)?;
+        if untracked::is_out(dm, name.as_str())? {
+            track_again(dm, name, found, data, metadata)?;
+            return Ok(Opened::TrackedAgain);
+        }
         stack::put_up(dm, &parts(name, &found, data.number, metadata.number))?;
         return Ok(Opened::Already);
     }
@@ -251,6 +259,7 @@ pub fn open(
         header.generation = Uuid::new_v4();
     }
     write_header(&mut header, metadata).with_context(meta_path)?;
+    Traces::of(name.as_str()).forget()?;
     if bypassed {
         // After the header: a new generation with old metadata only costs a full pass, an old one with new metadata
         // would lose changes.
@@ -270,6 +279,18 @@ pub fn open(
         Some(Comparison::Same) => Opened::Continued,
         Some(Comparison::Unknown) | None => Opened::AfterCrash,
     })
+}
+
+/// Puts dm-era back where it was taken out, in a new generation and with new metadata: nobody knows what was written
+/// meanwhile.
+fn track_again(dm: &Dm, name: &Name, mut header: Header, data: &Disk, metadata: &Disk) -> anyhow::Result<()> {
+    let meta_path = || metadata.path.display().to_string();
+    header.generation = Uuid::new_v4();
+    write_header(&mut header, metadata).with_context(meta_path)?;
+    // Before it is tracked: a mark that outlived that would be taken for one of the next time.
+    Traces::of(name.as_str()).wipe(Mark::Untracked)?;
+    forget_kernel_metadata(metadata, &header).with_context(meta_path)?;
+    stack::put_back(dm, &parts(name, &header, data.number, metadata.number))
 }
 
 fn fingerprint(data: &Disk) -> anyhow::Result<Fingerprint> {
@@ -347,12 +368,18 @@ pub fn close(dm: &Dm, name: &Name, data: &Disk, metadata: &Disk) -> anyhow::Resu
     let meta_path = || metadata.path.display().to_string();
     let mut header = header::read(metadata).with_context(meta_path)?.header;
     check_identity(&header, data)?;
+    if is_live(dm, name, Layer::Tracked, header.device)? {
+        // What was written untracked must not be forgotten with it.
+        untracked::see_to(dm, name.as_str(), Some(header.device))?;
+        header = header::read(metadata).with_context(meta_path)?.header;
+    }
     if !stack::take_down(dm, name.as_str(), header.device)? {
         return Ok(false);
     }
     // Nothing of ours is above the data device now; what is written to it from here on bypasses tracking.
     header.state = State { clean: true, fingerprint: Some(fingerprint(data)?) };
     write_header(&mut header, metadata).with_context(meta_path)?;
+    Traces::of(name.as_str()).forget()?;
     Ok(true)
 }
 

@@ -26,3 +26,4 @@ pub mod status;
 pub mod table;
 mod traces;
 pub mod tracked;
+mod untracked;

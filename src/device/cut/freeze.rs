@@ -10,7 +10,7 @@ use anyhow::{Context, anyhow, bail};
 use rustix::io::Errno;
 
 use super::barrier::suspend_and_resume;
-use super::{emergency, held_too_long, issue, next_era};
+use super::{held_too_long, issue, next_era};
 use crate::device::dm::Dm;
 use crate::device::failpoint;
 use crate::device::guardian::{Guardian, Verdict};
@@ -55,7 +55,7 @@ impl<'a> Freeze<'a> {
             return Ok(None);
         }
         let steps = suspend_and_resume(&tracked.name)?;
-        let undo = emergency(&tracked.name, tracked.stack.is_some())?;
+        let undo = tracked.emergency()?;
         let mut guardian = Guardian::start(tracked, &mounts, limit)?;
         failpoint::reach("guarded");
         let traces = Traces::of(&tracked.name);

@@ -18,6 +18,7 @@
 //! the root filesystem may be what waits. A guardian process undoes everything if this one cannot.
 
 mod barrier;
+mod emergency;
 mod freeze;
 mod snapshot;
 
@@ -28,6 +29,7 @@ use anyhow::{Context, anyhow, bail};
 use rustix::io::Errno;
 
 pub use barrier::barrier;
+pub use emergency::Emergency;
 pub use freeze::{Ended, Freeze};
 pub use snapshot::{Lost, Snapshot};
 
@@ -35,18 +37,9 @@ use super::dm::Dm;
 use super::failpoint;
 use super::guardian::{Guardian, Verdict};
 use super::room;
-use super::stack::Layer;
 use super::tracked::Tracked;
 use crate::sys::{DmRequest, LockedMemory};
 use crate::units::Era;
-
-/// What lets writes through again, whatever the moment: to be issued all, in this order, ignoring what they return.
-pub(super) fn emergency(name: &str, stack: bool) -> io::Result<Vec<DmRequest>> {
-    let data = Layer::Data.name(name);
-    let below = [DmRequest::clear(&data)?, DmRequest::resume(&data)?];
-    let own = DmRequest::resume(name)?;
-    Ok(if stack { below.into_iter().chain([own]).collect() } else { vec![own] })
-}
 
 /// The cursor's era, if the cut were now, and whether there may be one: it must be possible to resume the device.
 fn next_era(dm: &Dm, tracked: &Tracked) -> anyhow::Result<Era> {
@@ -58,18 +51,21 @@ fn next_era(dm: &Dm, tracked: &Tracked) -> anyhow::Result<Era> {
     Ok(Era(next))
 }
 
+/// The moment after dm-era is resumed, the last step.
+const RESUMED: &str = "resumed";
+
 /// Something to do while writes wait, and the name of the moment after it.
 type Step = (&'static str, DmRequest);
 
 /// Issues requests one after another with nothing in between. Where one fails, all is undone.
-fn issue(dm: &Dm, tracked: &Tracked, steps: &[Step], undo: &[DmRequest]) -> anyhow::Result<()> {
+fn issue(dm: &Dm, tracked: &Tracked, steps: &[Step], undo: &Emergency) -> anyhow::Result<()> {
     for (step, request) in steps {
         let result = dm.issue(request);
         if let Err(e) = result {
-            for request in undo {
-                // Fails where there is nothing to be done.
-                let _ = dm.issue(request);
-            }
+            // Of a suspend that failed, nothing is to be concluded for the resume.
+            let failure = (*step == RESUMED).then_some(&e);
+            // The first error is the one to tell of. The guardian tries again.
+            let _ = undo.issue(dm, failure);
             return Err(explain(e, &tracked.name, step));
         }
         failpoint::reach(step);
@@ -93,7 +89,7 @@ fn explain(error: io::Error, name: &str, step: &str) -> anyhow::Error {
 
 /// Holds writes back for some steps, under a guardian; says for how long.
 fn hold(dm: &Dm, tracked: &Tracked, guardian: &mut Guardian, steps: &[Step]) -> anyhow::Result<Duration> {
-    let undo = emergency(&tracked.name, tracked.stack.is_some())?;
+    let undo = tracked.emergency()?;
     let memory = LockedMemory::new().context("cannot lock memory; see ulimit -l")?;
     let begin = Instant::now();
     guardian.arm()?;

@@ -24,6 +24,7 @@ use crate::device::failpoint;
 use crate::device::guardian::Guardian;
 use crate::device::stack::Layer;
 use crate::device::table::{SnapshotStatus, Target};
+use crate::device::traces::{Mark, Traces};
 use crate::device::tracked::Tracked;
 use crate::report;
 use crate::sys::DmRequest;
@@ -81,6 +82,7 @@ impl<'a> Snapshot<'a> {
         // First of all, as whatever is made from now on is its to take away.
         let mut guardian = Guardian::start(tracked, &[], limit)?;
         failpoint::reach("guarded");
+        Traces::of(name).leave(Mark::Suspended)?;
         // udev learns from the first table that this device is ours, which it remembers when the cut's resume tells it
         // nothing; or the filesystem on it would be found a second time.
         dm.create(&snap, &Layer::Snapshot.uuid(stack.uuid), sectors, &Target::Error, Audience::Ourselves)?;

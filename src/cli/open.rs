@@ -17,8 +17,10 @@ Examples:
       era open --meta /dev/vdb2
 
 A device that is open already is fine, and one that a crash left half open is
-completed. If something wrote to the data device while it was closed, tracking
-starts a new generation, and every backup makes a full pass next.
+completed; one that is suspended is resumed, and where dm-era had to be taken
+out, as its metadata device failed, it is put back. If something wrote to the
+data device while it was closed, tracking starts a new generation, and every
+backup makes a full pass next.
 
   After both disks were set back to an older state, by a snapshot of a virtual
   machine for example, which era cannot notice:
@@ -83,6 +85,14 @@ fn open_one(dm: &Dm, device: &Device, args: &OpenArgs) -> anyhow::Result<()> {
                  to {} past it cannot be known",
                 device.name,
                 data.path.display()
+            ));
+        }
+        Opened::TrackedAgain => {
+            println!("{}: is open, and tracked again: {}", device.name, path.display());
+            report::warn(format_args!(
+                "{}: was not tracked, as dm-era had to be taken out; tracking starts a new generation, and every backup \
+                 makes a full pass next",
+                device.name
             ));
         }
         Opened::NewGeneration(reason) => {

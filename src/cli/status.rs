@@ -10,6 +10,7 @@ use super::tracked::table;
 use crate::device::dm::Dm;
 use crate::device::eratab::{DeviceSpec, Entry, Name};
 use crate::device::status::{Activity, Kind, Seen, Status, of_active, of_stack};
+use crate::device::tracked::active;
 use crate::report;
 
 const EXAMPLES: &str = "\
@@ -18,7 +19,8 @@ Examples:
   era status data --json
 
 Devices of /etc/eratab are shown, and all other dm-era devices that are active.
-A suspended device is shown as that; it cannot be asked for more.
+A suspended device is shown as that; it cannot be asked for more. NOT TRACKED is
+a device whose dm-era could not be resumed and was taken out so that I/O goes on.
 
 Exit status: 0 all is well; 1 something is wrong with a device, or with a line of
 eratab; 2 an error.";
@@ -41,7 +43,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<bool> {
     let table = table()?;
     let entries = table.entries;
     let mut devices: Vec<Status> = entries.iter().map(|entry| of_entry(&dm, entry)).collect();
-    for name in dm.era_devices()? {
+    for name in active(&dm)? {
         if entries.iter().all(|entry| entry.name.as_str() != name) {
             devices.extend(of_active(&dm, &name)?);
         }
@@ -72,6 +74,7 @@ fn describe(status: &Status) -> String {
         Activity::Closed => "closed",
         Activity::Open => "open",
         Activity::Suspended => "suspended",
+        Activity::Untracked => "open, NOT TRACKED",
         Activity::Partial => "half open",
     };
     let mut text = String::new();

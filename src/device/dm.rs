@@ -221,7 +221,9 @@ impl Dm {
             bail!("{name}: the device is suspended: its status cannot be asked for without hanging");
         }
         match self.lines(name, DmOptions::default())?.as_slice() {
-            [(_, _, target, status)] if target == "era" => Ok(status.parse()?),
+            [(_, _, target, status)] if target == "era" => {
+                Ok(status.parse::<EraStatus>().with_context(|| name.to_owned())?)
+            }
             _ => bail!("{name}: this is not a dm-era device"),
         }
     }
@@ -234,8 +236,9 @@ impl Dm {
         }
     }
 
-    /// The names of all dm-era devices. Devices come and go meanwhile, the snapshot of a cut for example.
-    pub fn era_devices(&self) -> anyhow::Result<Vec<String>> {
+    /// The names of all dm-era devices, and of those with a uuid that `is_ours` knows, whatever their table. Devices come
+    /// and go meanwhile, the snapshot of a cut for example.
+    pub fn era_devices(&self, is_ours: impl Fn(&str) -> bool) -> anyhow::Result<Vec<String>> {
         failpoint::arm();
         let devices = self.dm.list_devices().map_err(explain).context("cannot list devices")?;
         failpoint::reach("status-listed");
@@ -243,13 +246,15 @@ impl Dm {
         for (id, ..) in devices {
             let options = DmOptions::default().set_flags(DmFlags::DM_STATUS_TABLE);
             let name = id.to_string();
+            let Some(state) = self.state(&name)? else { continue };
             let (_, lines) = match self.dm.table_status(&DevId::Name(&id), options) {
                 Err(e) if is_gone(&e) => continue,
                 result => {
                     result.map_err(explain).with_context(|| format!("{name}: cannot read its table"))?
                 }
             };
-            if lines.iter().any(|(_, _, target, _)| target == "era") {
+            let is_ours = state.live && is_ours(&state.uuid);
+            if is_ours || lines.iter().any(|(_, _, target, _)| target == "era") {
                 names.push(name);
             }
         }

@@ -26,8 +26,9 @@ use super::header::{self, DataDevice, Header, HeaderError, State};
 use super::kernel_metadata::{self, Found};
 use super::opening::check_identity;
 use super::sizing::{self, HEADER_BYTES};
-use super::stack::{self, Parts};
-use super::{failpoint, identity, signature};
+use super::stack::{self, Layer, Parts};
+use super::traces::Traces;
+use super::{failpoint, identity, signature, untracked};
 use crate::blockio::{ReadAt, WriteAt, read_exact, write_full};
 use crate::report;
 use crate::sys::AlignedBuf;
@@ -246,6 +247,11 @@ pub fn close(dm: &Dm, data: Option<&Disk>, metadata: &Disk) -> anyhow::Result<Cl
     }
     let device = header.device;
     let Some(current) = stack::name_of(dm, device)? else { return Ok(Closed::Already) };
+    if dm.state(&Layer::Tracked.name(&current))?.is_some_and(|state| state.live) {
+        // What was written untracked must not be forgotten with it.
+        untracked::see_to(dm, &current, Some(device))?;
+        header = header::read(metadata).with_context(meta_path)?.header;
+    }
     let below = stack::data_below(dm, &current)?;
     let data = data.filter(|data| below.is_none_or(|below| below == data.number));
     stack::take_down(dm, &current, device, || {
@@ -264,6 +270,7 @@ pub fn close(dm: &Dm, data: Option<&Disk>, metadata: &Disk) -> anyhow::Result<Cl
     while let Some(rest) = stack::name_of(dm, device)? {
         stack::take_down(dm, &rest, device, || Ok(()))?;
     }
+    Traces::of(&current).forget()?;
     Ok(if data.is_some() { Closed::Clean(current) } else { Closed::Unclean(current) })
 }
 

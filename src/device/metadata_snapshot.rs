@@ -11,6 +11,7 @@ use anyhow::{Context, anyhow, bail};
 use super::dm::Dm;
 use super::failpoint;
 use super::held::Held;
+use super::room;
 use super::traces::{Mark, Traces};
 use super::tracked::Tracked;
 use crate::metadata::{Changed, ChangedError, MetadataError, Problem, View, changed_since};
@@ -28,7 +29,7 @@ const TRIES: u32 = 5;
 pub fn changed(dm: &Dm, tracked: &Tracked, since: Era) -> anyhow::Result<Changed> {
     let (source, path) = tracked.open_metadata()?;
     for _ in 0..TRIES {
-        let held = take(dm, &tracked.name)?;
+        let held = take(dm, tracked)?;
         failpoint::reach("metadata-snapshot-taken");
         let result = changed_since(&source, View::Snapshot, since);
         failpoint::reach("metadata-read");
@@ -52,17 +53,20 @@ pub fn changed(dm: &Dm, tracked: &Tracked, since: Era) -> anyhow::Result<Changed
 }
 
 /// Takes one and says which it is; none where somebody has dropped it at once.
-fn take(dm: &Dm, name: &str) -> anyhow::Result<Option<Held>> {
+fn take(dm: &Dm, tracked: &Tracked) -> anyhow::Result<Option<Held>> {
+    let name = &tracked.name;
     let traces = Traces::of(name);
     let begin = Instant::now();
     let mut told = false;
     loop {
-        let error = if dm.era_status(name)?.snapshot.is_some() {
+        let status = dm.era_status(name)?;
+        let error = if status.snapshot.is_some() {
             anyhow!(
                 "{name}: another program holds a metadata snapshot; if none is at work: dmsetup message {name} 0 \
                  drop_metadata_snap"
             )
         } else {
+            room::check(tracked, &status)?;
             traces.leave(Mark::MetadataSnapshot)?;
             match dm.message(name, "take_metadata_snap") {
                 Ok(()) => {

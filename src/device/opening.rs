@@ -20,6 +20,8 @@ use super::kernel_metadata::{self, Found, Replaced};
 use super::lifecycle::{describe, parts, write_header};
 use super::sizing;
 use super::stack::{self, Layer};
+use super::traces::{Mark, Traces};
+use super::untracked;
 use crate::report;
 use crate::units::Era;
 
@@ -45,6 +47,8 @@ pub enum Opened {
     AfterCrash,
     /// A new generation has begun.
     NewGeneration(Reason),
+    /// dm-era had been taken out, and is in its place again; a new generation has begun.
+    TrackedAgain,
 }
 
 /// Why a new generation has begun.
@@ -96,6 +100,11 @@ pub fn open(dm: &Dm, name: &Name, data: &Disk, metadata: &Disk, choices: &Choice
         check_identity(&found, data)?;
         // Whatever is missing around it is made; its own table must be right.
         stack::recover(dm, name.as_str(), found.device)?;
+        Traces::of(name.as_str()).clean_up(dm)?;
+        if untracked::is_out(dm, name.as_str())? {
+            track_again(dm, name, found, data, metadata)?;
+            return Ok(Opened::TrackedAgain);
+        }
         stack::put_up(dm, &parts(name, &found, data.number, metadata.number))?;
         return Ok(Opened::Already);
     }
@@ -144,6 +153,7 @@ pub fn open(dm: &Dm, name: &Name, data: &Disk, metadata: &Disk, choices: &Choice
     header.state = State { era: Some(era), ..State::default() };
     header.options.discards = choices.discards.unwrap_or(found.options.discards);
     write_header(&mut header, metadata).with_context(meta_path)?;
+    Traces::of(name.as_str()).forget()?;
     if reason.is_some() {
         // After the header: a new generation with old metadata only costs a full pass, an old one with new metadata
         // would lose changes.
@@ -164,6 +174,19 @@ pub fn open(dm: &Dm, name: &Name, data: &Disk, metadata: &Disk, choices: &Choice
         (None, Comparison::Same) => Opened::Continued,
         (None, _) => Opened::AfterCrash,
     })
+}
+
+/// Puts dm-era back on a device that is in use, with new metadata, in a new generation.
+fn track_again(dm: &Dm, name: &Name, mut header: Header, data: &Disk, metadata: &Disk) -> anyhow::Result<()> {
+    let meta_path = || metadata.path.display().to_string();
+    header.generation = Uuid::new_v4();
+    header.growth = None;
+    header.state = State { era: Some(Era(0)), ..State::default() };
+    write_header(&mut header, metadata).with_context(meta_path)?;
+    // Before it is tracked: a mark that outlived that would be taken for one of the next time.
+    Traces::of(name.as_str()).wipe(Mark::Untracked)?;
+    kernel_metadata::forget(metadata, &header).with_context(meta_path)?;
+    stack::put_back(dm, &parts(name, &header, data.number, metadata.number))
 }
 
 /// Whether a layer of this device is there with a table in use.

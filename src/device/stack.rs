@@ -18,10 +18,11 @@ use anyhow::{Context, bail};
 use devicemapper::Device;
 use uuid::Uuid;
 
+use super::cut::Emergency;
 use super::dm::{Audience, Dm, State};
 use super::failpoint;
 use super::table::Target;
-use crate::sys::LockedMemory;
+use crate::sys::{DmRequest, LockedMemory};
 
 /// A part of the metadata device, in sectors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -250,13 +251,17 @@ pub fn recover(dm: &Dm, name: &str, uuid: Uuid) -> anyhow::Result<bool> {
     let layers = present(dm, name, uuid)?;
     let mut done = false;
     // From the bottom to the top: what is resumed first lets the rest through.
-    for (_, device, state) in layers.iter().rev() {
+    for (layer, device, state) in layers.iter().rev() {
         if state.loaded {
             dm.clear(device)?;
             done = true;
         }
         if state.suspended && state.live {
-            dm.resume(device)?;
+            if *layer == Layer::Tracked {
+                let_through(dm, device)?
+            } else {
+                dm.resume(device)?
+            }
             done = true;
         }
     }
@@ -275,6 +280,50 @@ pub fn recover(dm: &Dm, name: &str, uuid: Uuid) -> anyhow::Result<bool> {
         done = true;
     }
     Ok(done)
+}
+
+/// Resumes a device that is suspended; where dm-era cannot be resumed, takes it out.
+pub fn let_through(dm: &Dm, name: &str) -> anyhow::Result<()> {
+    // Not suspended, a device can be asked for its status; its table, always.
+    let (sectors, target) = dm.table(name)?;
+    let Target::Era { origin, .. } = target else { return dm.resume(name) };
+    // Better without than not at all.
+    let _memory = LockedMemory::new();
+    Emergency::prepare(name, false, origin, sectors)?
+        .issue(dm, None)
+        .with_context(|| format!("{name}: cannot resume the device"))
+}
+
+/// Puts dm-era back onto a device that it was taken out of. Whoever uses it waits only for the swap.
+pub fn put_back(dm: &Dm, parts: &Parts) -> anyhow::Result<()> {
+    let name = &parts.name;
+    let layer = |layer: Layer| {
+        let device = layer.name(name);
+        let state = dm.state(&device)?.filter(|state| state.live && state.uuid == layer.uuid(parts.uuid));
+        anyhow::Ok(
+            state.with_context(|| format!("{device}: is missing; close {name} and open it again"))?.number,
+        )
+    };
+    let (metadata, origin) = (layer(Layer::Metadata)?, layer(Layer::Data)?);
+    let target = Target::Era { metadata, origin, block_sectors: parts.block_sectors };
+    let sectors = dm.table(name)?.0;
+    let _memory = LockedMemory::new().context("cannot lock memory; see ulimit -l")?;
+    let emergency = Emergency::prepare(name, true, origin, sectors)?;
+    dm.load(name, sectors, &target)?;
+    let result = dm.issue(&DmRequest::resume(name)?);
+    if let Err(e) = &result {
+        // The error that led here is the one to tell of.
+        let _ = emergency.issue(dm, Some(e));
+    }
+    result.with_context(|| format!("{name}: cannot resume the device"))
+}
+
+/// What somebody else has suspended, or is about to change, of a stack; nothing of it is ours where the mark of a cut is
+/// missing.
+pub fn held(dm: &Dm, name: &str, uuid: Uuid) -> anyhow::Result<Option<String>> {
+    let layers = present(dm, name, uuid)?;
+    let is_held = |state: &State| state.live && (state.suspended || state.loaded);
+    Ok(layers.into_iter().find(|(.., state)| is_held(state)).map(|(_, device, _)| device))
 }
 
 fn foreign(name: &str, state: &State) -> String {

@@ -13,7 +13,9 @@ use super::eratab::Name;
 use super::header;
 use super::stack::{self, Layer};
 use super::table::Target;
+use super::traces::{Mark, Traces};
 use super::tracked::devices_of;
+use super::untracked;
 use crate::blockio::{ReadAt, Source};
 use crate::units::SECTOR_BYTES;
 
@@ -30,6 +32,8 @@ pub enum Activity {
     Open,
     /// Active, but all I/O waits; its status cannot be asked for.
     Suspended,
+    /// Active, but dm-era had to be taken out: nothing is tracked.
+    Untracked,
     /// Some of its layers are missing.
     Partial,
 }
@@ -162,9 +166,17 @@ fn of_listed(dm: &Dm, name: &str) -> Status {
             let mut status = Status::empty(name, Kind::Bare);
             status.data = Some(data.display().to_string());
             status.metadata = Some(metadata.display().to_string());
-            if let Err(e) = add_kernel(dm, &mut status) {
+            let result = add_kernel(dm, &mut status).and_then(|()| untracked::refuse(dm, name, false));
+            if let Err(e) = result {
                 status.problems.push(format!("{e:#}"));
             }
+            status
+        }
+        // No longer dm-era, it says nothing of its devices.
+        Err(_) if Traces::of(name).has(Mark::Untracked) => {
+            let mut status = Status::empty(name, Kind::Bare);
+            status.state = Activity::Untracked;
+            status.problems.push(untracked::problem(name, false));
             status
         }
         Err(e) => {
@@ -212,6 +224,7 @@ fn add_kernel(dm: &Dm, status: &mut Status) -> anyhow::Result<()> {
         }
     }
     status.state = match (suspended.len(), live, present) {
+        (0, ..) if untracked::is_out(dm, &status.name)? => Activity::Untracked,
         (0, live, _) if live == layers.len() => Activity::Open,
         (0, _, 0) => Activity::Closed,
         (0, ..) => Activity::Partial,
@@ -241,6 +254,9 @@ fn add_kernel(dm: &Dm, status: &mut Status) -> anyhow::Result<()> {
             "some of its layers are missing; `era open {0}` completes it, `era close {0}` cleans up",
             status.name
         )),
+        Activity::Untracked => {
+            status.problems.push(untracked::problem(&status.name, status.kind == Kind::Full));
+        }
         Activity::Closed | Activity::Open => {}
     }
     if status.kind == Kind::Full {

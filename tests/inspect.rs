@@ -64,8 +64,8 @@ fn every_command_has_help_with_examples() {
         assert!(run(name, &["--version"], b"").text().ends_with(&version), "{name}");
     }
     for command in [
-        "changed", "copy", "apply", "inspect", "backup", "hashes", "receive", "points", "restore", "verify",
-        "prune",
+        "create", "open", "close", "remove", "status", "send", "changed", "copy", "apply", "inspect",
+        "backup", "hashes", "receive", "points", "restore", "verify", "prune",
     ] {
         let out = run("era", &[command, "--help"], b"");
         assert!(out.text().contains("Examples:") && out.text().contains("Usage: era "), "{command}");

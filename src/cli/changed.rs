@@ -43,6 +43,9 @@ The era to ask for next time is printed with --total and with --format json.
 Never take it from `dmsetup status` after the copy: what was written in an era
 that ended in between would be lost.
 
+With --metadata, what a data device that has grown held in its new part is not
+listed: only NAME knows.
+
 Exit status: 0 done; 1 the metadata are younger than ERA, a full copy is needed;
 2 an error.";
 

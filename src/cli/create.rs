@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use serde::Serialize;
 
 use super::{print_json, size};
@@ -12,8 +12,10 @@ use crate::device::dm::{Dm, node};
 use crate::device::eratab::{self, DeviceSpec, Entry, Name, Options, Tag};
 use crate::device::header::Header;
 use crate::device::identity::PARTUUID;
-use crate::device::lifecycle::{self, Wishes};
+use crate::device::lifecycle::{self, Created, Wishes};
+use crate::device::opening::{self, Choices};
 use crate::device::sizing;
+use crate::device::stack;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -91,16 +93,50 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         (created, entry(args, &data, &metadata))
     };
     // Device-mapper wants the devices for itself, so they are opened anew.
-    finish(args, &dm, &data_path, &meta_path, table, &entry).inspect_err(|_| {
-        // Nothing is left of a device that could not be made wholly; the first error is the one to tell of.
-        if let Ok(metadata) = Disk::open_held(&meta_path) {
-            created.undo(&metadata);
-        }
-    })?;
+    finish(args, &dm, &data_path, &meta_path, table, &entry)
+        .map_err(|e| give_up(e, args, &dm, &meta_path, &entry, &created))?;
     print(args, &created.header)
 }
 
-/// Opens the device and adds it to the table; leaves neither where one of them fails.
+/// Nothing is left of a device that could not be made wholly, and the first error is the one to tell of. But what is open
+/// keeps its header: the old bytes would go into the metadata of a device at work.
+fn give_up(
+    error: anyhow::Error,
+    args: &Args,
+    dm: &Dm,
+    meta_path: &Path,
+    entry: &Entry,
+    created: &Created,
+) -> anyhow::Error {
+    if !matches!(stack::name_of(dm, created.header.device), Ok(None)) {
+        let line = if args.no_eratab {
+            String::new()
+        } else {
+            format!(
+                ", or keep it and add this line to {}: {}",
+                eratab::PATH,
+                entry.to_string().replace('\t', " ")
+            )
+        };
+        return anyhow!(
+            "{error:#}; {0} could not be closed again, so it is tracked and open: stop what uses it and take tracking \
+             away with `era remove --meta {1}`{line}",
+            args.name,
+            meta_path.display()
+        );
+    }
+    // Not while anything holds it, whatever that is.
+    let unused = Disk::open_unused(meta_path).and_then(|metadata| metadata.lock().map(|()| metadata));
+    match unused {
+        Ok(metadata) => {
+            created.undo(&metadata);
+            error
+        }
+        Err(e) => anyhow!("{error:#}; what stood on the metadata device before is not put back: {e:#}"),
+    }
+}
+
+/// Opens the device and adds it to the table; where one of them fails, it is closed again if that can be.
 fn finish(
     args: &Args,
     dm: &Dm,
@@ -112,12 +148,12 @@ fn finish(
     let (data, metadata) = (Disk::open_held(data_path)?, Disk::open_held(meta_path)?);
     metadata.lock()?;
     if !args.no_open {
-        lifecycle::open(dm, &args.name, &data, &metadata, None)?;
+        opening::open(dm, &args.name, &data, &metadata, &Choices::default())?;
     }
     if !args.no_eratab {
         eratab::add(table, entry).inspect_err(|_| {
             if !args.no_open {
-                let _ = lifecycle::close(dm, &args.name, &data, &metadata);
+                let _ = lifecycle::close(dm, Some(&data), &metadata);
             }
         })?;
     }
@@ -144,7 +180,7 @@ fn entry(args: &Args, data: &Disk, metadata: &Disk) -> Entry {
 
 /// What was made.
 #[derive(Serialize)]
-struct Created<'a> {
+struct Report<'a> {
     name: &'a str,
     path: PathBuf,
     device: uuid::Uuid,
@@ -157,7 +193,7 @@ struct Created<'a> {
 }
 
 fn print(args: &Args, header: &Header) -> anyhow::Result<()> {
-    let created = Created {
+    let created = Report {
         name: args.name.as_str(),
         path: node(args.name.as_str()),
         device: header.device,
@@ -172,8 +208,9 @@ fn print(args: &Args, header: &Header) -> anyhow::Result<()> {
         print_json(&created)
     } else {
         println!(
-            "{}: tracked; use {} in place of {}",
+            "{}: tracked; {}use {} in place of {}",
             args.name,
+            if args.no_open { "open it and " } else { "" },
             created.path.display(),
             args.data.display()
         );

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! `era open` and `era close`: activates and deactivates tracked devices.
 
-use super::tracked::{Which, disks};
+use super::tracked::{All, Device, Which};
+use crate::device::disk::{Disk, number_of};
 use crate::device::dm::{Dm, node};
-use crate::device::eratab::Entry;
-use crate::device::lifecycle::{self, Opened};
+use crate::device::lifecycle::{self, Closed};
+use crate::device::opening::{self, Choices, Opened};
+use crate::device::stack;
 use crate::report;
 
 const OPEN_EXAMPLES: &str = "\
@@ -15,8 +17,17 @@ Examples:
       era open --meta /dev/vdb2
 
 A device that is open already is fine, and one that a crash left half open is
-completed. If something wrote to the data device while it was closed, tracking
-starts a new generation, and every backup makes a full pass next.";
+completed; one that is suspended is resumed, and where dm-era had to be taken
+out, as its metadata device failed, it is put back. If something wrote to the
+data device while it was closed, tracking starts a new generation, and every
+backup makes a full pass next.
+
+  After both disks were set back to an older state, by a snapshot of a virtual
+  machine for example, which era cannot notice:
+      era open --new-generation data
+  A partition whose uuid was changed, or a disk without a serial number that was
+  formatted anew, is taken for another one; if it is the right one:
+      era open --accept-data data";
 
 const CLOSE_EXAMPLES: &str = "\
 Examples:
@@ -24,7 +35,8 @@ Examples:
   era close --all
 
 Closing records what the superblocks on the data device look like, so that the
-next `era open` notices what wrote to it in between.";
+next `era open` notices what wrote to it in between. A device whose data disk is
+gone is closed without that. A device that is closed already is fine.";
 
 /// Activate tracked devices
 #[derive(clap::Args)]
@@ -32,6 +44,14 @@ next `era open` notices what wrote to it in between.";
 pub(super) struct OpenArgs {
     #[command(flatten)]
     which: Which,
+
+    /// Begin a new generation: every backup makes a full pass next
+    #[arg(long)]
+    new_generation: bool,
+
+    /// Take the data device as it is, if it is not the recorded one; begins a new generation
+    #[arg(long, conflicts_with = "all")]
+    accept_data: bool,
 }
 
 /// Deactivate tracked devices
@@ -44,31 +64,42 @@ pub(super) struct CloseArgs {
 
 pub(super) fn open(args: &OpenArgs) -> anyhow::Result<()> {
     let dm = Dm::open()?;
-    args.which.for_each(|entry| open_one(&dm, entry))
+    args.which.for_each(All::Open, |device| open_one(&dm, device, args))
 }
 
-fn open_one(dm: &Dm, entry: &Entry) -> anyhow::Result<()> {
-    let (data, metadata) = disks(entry)?;
-    let path = node(entry.name.as_str());
-    match lifecycle::open(dm, &entry.name, &data, &metadata, Some(entry.options.discards))? {
-        Opened::Already => println!("{}: is open: {}", entry.name, path.display()),
-        Opened::Continued => println!("{}: opened: {}", entry.name, path.display()),
+fn open_one(dm: &Dm, device: &Device, args: &OpenArgs) -> anyhow::Result<()> {
+    let (metadata, data) = (device.metadata()?, device.data()?);
+    let path = node(device.name.as_str());
+    let choices = Choices {
+        discards: Some(device.options.discards),
+        new_generation: args.new_generation,
+        accept_data: args.accept_data,
+    };
+    match opening::open(dm, &device.name, &data, &metadata, &choices)? {
+        Opened::Already => println!("{}: is open: {}", device.name, path.display()),
+        Opened::Continued => println!("{}: opened: {}", device.name, path.display()),
         Opened::AfterCrash => {
-            println!("{}: opened: {}", entry.name, path.display());
+            println!("{}: opened: {}", device.name, path.display());
             report::warn(format_args!(
                 "{}: was not closed in order; all that was written through it is tracked, but whether something wrote \
                  to {} past it cannot be known",
-                entry.name,
+                device.name,
                 data.path.display()
             ));
         }
-        Opened::NewGeneration => {
-            println!("{}: opened: {}", entry.name, path.display());
+        Opened::TrackedAgain => {
+            println!("{}: is open, and tracked again: {}", device.name, path.display());
             report::warn(format_args!(
-                "{}: something wrote to {} while it was closed, mounted it perhaps; tracking starts a new generation, \
-                 and every backup makes a full pass next",
-                entry.name,
-                data.path.display()
+                "{}: was not tracked, as dm-era had to be taken out; tracking starts a new generation, and every backup \
+                 makes a full pass next",
+                device.name
+            ));
+        }
+        Opened::NewGeneration(reason) => {
+            println!("{}: opened: {}", device.name, path.display());
+            report::warn(format_args!(
+                "{}: tracking starts a new generation, and every backup makes a full pass next: {reason}",
+                device.name
             ));
         }
     }
@@ -77,10 +108,53 @@ fn open_one(dm: &Dm, entry: &Entry) -> anyhow::Result<()> {
 
 pub(super) fn close(args: &CloseArgs) -> anyhow::Result<()> {
     let dm = Dm::open()?;
-    args.which.for_each(|entry| {
-        let (data, metadata) = disks(entry)?;
-        let was_open = lifecycle::close(&dm, &entry.name, &data, &metadata)?;
-        println!("{}: {}", entry.name, if was_open { "closed" } else { "is closed" });
+    args.which.for_each(All::Close, |device| {
+        if args.which.is_all() && is_absent(&dm, device)? {
+            println!("{}: is closed", device.name);
+            return Ok(());
+        }
+        let metadata = device.metadata()?;
+        match close_device(&dm, device, device.data().as_ref(), &metadata)? {
+            Closed::Already => println!("{}: is closed", device.name),
+            Closed::Clean(name) | Closed::Unclean(name) if name != device.name.as_str() => {
+                println!("{}: closed; it was open as {name}", device.name);
+            }
+            Closed::Clean(_) | Closed::Unclean(_) => println!("{}: closed", device.name),
+        }
         Ok(())
     })
+}
+
+/// Whether the device is one that may be absent, and is.
+fn is_absent(dm: &Dm, device: &Device) -> anyhow::Result<bool> {
+    if !device.options.noauto && !device.options.nofail {
+        return Ok(false);
+    }
+    for layer in stack::LAYERS {
+        if dm.state(&layer.name(device.name.as_str()))?.is_some() {
+            return Ok(false);
+        }
+    }
+    Ok(device.metadata.resolve().and_then(|path| number_of(&path)).is_err())
+}
+
+/// Closes a device, with its data device or without; says what is lost without.
+pub(super) fn close_device(
+    dm: &Dm,
+    device: &Device,
+    data: Result<&Disk, &anyhow::Error>,
+    metadata: &Disk,
+) -> anyhow::Result<Closed> {
+    let closed = lifecycle::close(dm, data.ok(), metadata)?;
+    if let Closed::Unclean(_) = closed {
+        let why = match data {
+            Ok(disk) => format!("{}: is not the device that it was open on", disk.path.display()),
+            Err(e) => format!("{e:#}"),
+        };
+        report::warn(format_args!(
+            "{}: {why}; closed without it: whether something writes to it past tracking will not be known",
+            device.name
+        ));
+    }
+    Ok(closed)
 }

@@ -7,10 +7,10 @@ use anyhow::bail;
 
 use super::print_json;
 use super::tracked::table;
-use crate::device::disk::Disk;
 use crate::device::dm::Dm;
 use crate::device::eratab::{DeviceSpec, Entry, Name};
-use crate::device::status::{Activity, Kind, Status, of_active, of_stack};
+use crate::device::status::{Activity, Kind, Seen, Status, of_active, of_stack};
+use crate::device::tracked::active;
 use crate::report;
 
 const EXAMPLES: &str = "\
@@ -18,8 +18,9 @@ Examples:
   era status
   era status data --json
 
-Devices of /etc/eratab are shown, and dm-era devices that were made by hand.
-A suspended device is shown as that; it cannot be asked for more.
+Devices of /etc/eratab are shown, and all other dm-era devices that are active.
+A suspended device is shown as that; it cannot be asked for more. NOT TRACKED is
+a device whose dm-era could not be resumed and was taken out so that I/O goes on.
 
 Exit status: 0 all is well; 1 something is wrong with a device, or with a line of
 eratab; 2 an error.";
@@ -42,9 +43,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<bool> {
     let table = table()?;
     let entries = table.entries;
     let mut devices: Vec<Status> = entries.iter().map(|entry| of_entry(&dm, entry)).collect();
-    for name in dm.era_devices()? {
+    for name in active(&dm)? {
         if entries.iter().all(|entry| entry.name.as_str() != name) {
-            devices.push(of_active(&dm, &name));
+            devices.extend(of_active(&dm, &name)?);
         }
     }
     if let Some(name) = &args.name {
@@ -63,7 +64,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<bool> {
 }
 
 fn of_entry(dm: &Dm, entry: &Entry) -> Status {
-    let open = |spec: &DeviceSpec| Disk::open_held(&spec.resolve()?);
+    let open = |spec: &DeviceSpec| Seen::open(&spec.resolve()?);
     of_stack(dm, &entry.name, open(&entry.data), open(&entry.metadata))
 }
 
@@ -73,6 +74,7 @@ fn describe(status: &Status) -> String {
         Activity::Closed => "closed",
         Activity::Open => "open",
         Activity::Suspended => "suspended",
+        Activity::Untracked => "open, NOT TRACKED",
         Activity::Partial => "half open",
     };
     let mut text = String::new();

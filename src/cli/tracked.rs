@@ -3,8 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 
+use crate::blockio::Source;
 use crate::device::disk::Disk;
 use crate::device::eratab::{self, DeviceSpec, Entry, Name, Options, Table};
 use crate::device::header;
@@ -18,7 +19,7 @@ pub(super) struct Which {
     /// Device in /etc/eratab
     name: Option<Name>,
 
-    /// All devices in /etc/eratab, but those that are marked noauto
+    /// All devices in /etc/eratab; opening leaves out those that are marked noauto
     #[arg(long)]
     all: bool,
 
@@ -27,10 +28,86 @@ pub(super) struct Which {
     meta: Option<PathBuf>,
 }
 
+/// The device that a command is to work on.
+#[derive(clap::Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct One {
+    /// Device in /etc/eratab
+    name: Option<Name>,
+
+    /// The device that has this metadata device, whether it is in /etc/eratab or not
+    #[arg(long, value_name = "DEVICE")]
+    meta: Option<PathBuf>,
+}
+
+/// What `--all` is about: noauto and nofail are for the boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum All {
+    /// Devices that are marked noauto are left out, and those that are marked nofail may fail.
+    Open,
+    /// All, and each must be closed.
+    Close,
+}
+
+/// A device, by its line in the table or by its header.
+pub(super) struct Device {
+    pub(super) name: Name,
+    pub(super) metadata: DeviceSpec,
+    pub(super) options: Options,
+    /// Or why it is not known.
+    data: Result<DeviceSpec, String>,
+}
+
+impl From<Entry> for Device {
+    fn from(entry: Entry) -> Self {
+        let Entry { name, data, metadata, options } = entry;
+        Self { name, metadata, options, data: Ok(data) }
+    }
+}
+
+impl Device {
+    /// Its metadata device, locked against other commands.
+    pub(super) fn metadata(&self) -> anyhow::Result<Disk> {
+        let metadata = Disk::open_held(&self.metadata.resolve()?)?;
+        metadata.lock()?;
+        Ok(metadata)
+    }
+
+    /// Its data device.
+    pub(super) fn data(&self) -> anyhow::Result<Disk> {
+        Disk::open_held(&self.data.as_ref().map_err(|e| anyhow!("{e}"))?.resolve()?)
+    }
+}
+
+impl One {
+    /// The name, where it was given.
+    pub(super) fn name(&self) -> Option<&Name> {
+        self.name.as_ref()
+    }
+
+    /// The device that is meant.
+    pub(super) fn device(&self) -> anyhow::Result<Device> {
+        match (&self.name, &self.meta) {
+            (Some(name), _) => named(name),
+            (None, Some(meta)) => on(meta),
+            (None, None) => bail!("NAME or --meta is needed"),
+        }
+    }
+}
+
 impl Which {
+    /// Whether all devices of the table are meant.
+    pub(super) fn is_all(&self) -> bool {
+        self.all
+    }
+
     /// Does something to each; with `--all` a failure is reported and the others are done, too. A line of the table that
     /// cannot be understood is a device that nothing is done to, so it is a failure as well.
-    pub(super) fn for_each(&self, mut work: impl FnMut(&Entry) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    pub(super) fn for_each(
+        &self,
+        all: All,
+        mut work: impl FnMut(&Device) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
         match (&self.name, &self.meta) {
             (Some(name), _) => return work(&named(name)?).with_context(|| name.to_string()),
             (None, Some(meta)) => return work(&on(meta)?),
@@ -38,12 +115,13 @@ impl Which {
         }
         let table = table()?;
         let mut failed: Vec<String> = table.problems.iter().map(|(line, _)| format!("line {line}")).collect();
-        for entry in table.entries.iter().filter(|entry| !entry.options.noauto) {
-            match work(entry).with_context(|| entry.name.to_string()) {
-                Err(e) if entry.options.nofail => report::warn(format_args!("{e:#}")),
+        let devices = table.entries.into_iter().map(Device::from);
+        for device in devices.filter(|device| all == All::Close || !device.options.noauto) {
+            match work(&device).with_context(|| device.name.to_string()) {
+                Err(e) if all == All::Open && device.options.nofail => report::warn(format_args!("{e:#}")),
                 Err(e) => {
                     report::fail(format_args!("{e:#}"));
-                    failed.push(entry.name.to_string());
+                    failed.push(device.name.to_string());
                 }
                 Ok(()) => {}
             }
@@ -64,33 +142,28 @@ pub(super) fn table() -> anyhow::Result<Table> {
     Ok(table)
 }
 
-/// The entry of a name.
-pub(super) fn named(name: &Name) -> anyhow::Result<Entry> {
-    table()?.entries.into_iter().find(|entry| entry.name == *name).with_context(|| {
+/// The device of a name.
+fn named(name: &Name) -> anyhow::Result<Device> {
+    let entry = table()?.entries.into_iter().find(|entry| entry.name == *name).with_context(|| {
         format!("{name}: is not in {}; add it there, or name its metadata device with --meta", eratab::PATH)
-    })
+    })?;
+    Ok(entry.into())
 }
 
-/// An entry made from what the header on a metadata device says.
-fn on(meta: &Path) -> anyhow::Result<Entry> {
+/// The device that the header on a metadata device says.
+fn on(meta: &Path) -> anyhow::Result<Device> {
     let meta = std::path::absolute(meta)?;
     let path = || meta.display().to_string();
-    let header = header::read(&Disk::open_held(&meta)?).with_context(path)?.header;
+    let source = Source::open(&meta).with_context(|| format!("{}: cannot open", path()))?;
+    let header = header::read(&source).with_context(path)?.header;
     let name = header.name.as_ref().with_context(|| format!("{}: the header names no device", path()))?;
-    let data = lifecycle::find_data(&header).with_context(|| {
+    let data = lifecycle::find_data(&header).map(DeviceSpec::Path).ok_or_else(|| {
         format!("{}: the data device of {name} is not there; blkid and lsblk show what there is", path())
-    })?;
-    Ok(Entry {
+    });
+    Ok(Device {
         name: name.parse().with_context(path)?,
-        data: DeviceSpec::Path(data),
+        data,
         metadata: DeviceSpec::Path(meta),
         options: Options { discards: header.options.discards, ..Options::default() },
     })
-}
-
-/// The two devices of an entry, the metadata device locked against other commands.
-pub(super) fn disks(entry: &Entry) -> anyhow::Result<(Disk, Disk)> {
-    let metadata = Disk::open_held(&entry.metadata.resolve()?)?;
-    metadata.lock()?;
-    Ok((Disk::open_held(&entry.data.resolve()?)?, metadata))
 }

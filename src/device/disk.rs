@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! A block device as the other modules need it: its number, its size, what it is known by, read and written.
 
+use std::cell::OnceCell;
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -24,6 +26,7 @@ pub struct Disk {
     pub number: Device,
     source: Source,
     destination: Destination,
+    locked: OnceCell<File>,
 }
 
 impl Disk {
@@ -47,12 +50,16 @@ impl Disk {
             _ => anyhow::Error::from(e).context(format!("{}: cannot open", path.display())),
         })?;
         let source = Source::open(path).with_context(|| format!("{}: cannot open", path.display()))?;
-        Ok(Self { path: path.to_owned(), number, source, destination })
+        Ok(Self { path: path.to_owned(), number, source, destination, locked: OnceCell::new() })
     }
 
     /// Waits until no other `era` changes the device, and keeps others waiting until this is dropped.
     pub fn lock(&self) -> anyhow::Result<()> {
-        lock(&self.destination, &self.path)
+        if self.locked.get().is_none() {
+            // It was empty.
+            let _ = self.locked.set(lock_device(self.number)?);
+        }
+        Ok(())
     }
 
     /// Refuses a device that is mounted or held by another.
@@ -77,8 +84,25 @@ impl Disk {
 
     /// A name that the device keeps wherever it is plugged in, if it has one: the first of those in `docs/header.md`.
     pub fn stable_id(&self) -> Option<StableId> {
-        identity::of(self.number, &self.path)
+        self.stable_ids().into_iter().next()
     }
+
+    /// All names that it keeps.
+    pub fn stable_ids(&self) -> Vec<StableId> {
+        identity::of(self.number)
+    }
+}
+
+/// Takes the lock of a device. A lock is one of a node, of which a device may have several, so it is always the kernel's own
+/// node that is locked.
+pub fn lock_device(number: Device) -> anyhow::Result<File> {
+    let path = path_of(number)?;
+    let file = File::open(&path).with_context(|| path.display().to_string())?;
+    if Device::from(file.metadata().with_context(|| path.display().to_string())?.rdev()) != number {
+        bail!("{}: is not device {number}; is /dev right?", path.display());
+    }
+    lock(&file, &path)?;
+    Ok(file)
 }
 
 /// The path of a device's node, which the kernel makes itself, udev or not.

@@ -16,6 +16,7 @@ use anyhow::{Context, anyhow, bail};
 use devicemapper::{DM, DevId, Device, DmError, DmFlags, DmName, DmOptions, DmUuid, errors};
 use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
 
+use super::failpoint;
 use super::table::{EraStatus, SnapshotStatus, Target};
 use crate::sys::{DmControl, DmRequest};
 
@@ -79,9 +80,7 @@ impl Dm {
     /// The state of a device, if there is one of this name.
     pub fn state(&self, name: &str) -> anyhow::Result<Option<State>> {
         let info = match self.dm.device_info(&DevId::Name(dm_name(name)?)) {
-            Err(DmError::Core(errors::Error::Ioctl(_, _, _, errno))) if *errno as i32 == NO_SUCH_DEVICE => {
-                return Ok(None);
-            }
+            Err(e) if is_gone(&e) => return Ok(None),
             result => result.map_err(explain).with_context(|| name.to_owned())?,
         };
         let flags = info.flags();
@@ -93,6 +92,18 @@ impl Dm {
             loaded: flags.contains(DmFlags::DM_INACTIVE_PRESENT),
             open_count: info.open_count(),
         }))
+    }
+
+    /// The name of the device that has a uuid, if there is one.
+    pub fn name_of(&self, uuid: &str) -> anyhow::Result<Option<String>> {
+        let id = DmUuid::new(uuid).map_err(explain)?;
+        match self.dm.device_info(&DevId::Uuid(id)) {
+            Err(e) if is_gone(&e) => Ok(None),
+            result => {
+                let info = result.map_err(explain).with_context(|| uuid.to_owned())?;
+                Ok(info.name().map(ToString::to_string))
+            }
+        }
     }
 
     /// Makes a device with a table of one target and activates it; nothing is left of it where that fails.
@@ -210,7 +221,9 @@ impl Dm {
             bail!("{name}: the device is suspended: its status cannot be asked for without hanging");
         }
         match self.lines(name, DmOptions::default())?.as_slice() {
-            [(_, _, target, status)] if target == "era" => Ok(status.parse()?),
+            [(_, _, target, status)] if target == "era" => {
+                Ok(status.parse::<EraStatus>().with_context(|| name.to_owned())?)
+            }
             _ => bail!("{name}: this is not a dm-era device"),
         }
     }
@@ -223,13 +236,25 @@ impl Dm {
         }
     }
 
-    /// The names of all dm-era devices.
-    pub fn era_devices(&self) -> anyhow::Result<Vec<String>> {
+    /// The names of all dm-era devices, and of those with a uuid that `is_ours` knows, whatever their table. Devices come
+    /// and go meanwhile, the snapshot of a cut for example.
+    pub fn era_devices(&self, is_ours: impl Fn(&str) -> bool) -> anyhow::Result<Vec<String>> {
+        failpoint::arm();
+        let devices = self.dm.list_devices().map_err(explain).context("cannot list devices")?;
+        failpoint::reach("status-listed");
         let mut names = Vec::new();
-        for (name, ..) in self.dm.list_devices().map_err(explain).context("cannot list devices")? {
+        for (id, ..) in devices {
             let options = DmOptions::default().set_flags(DmFlags::DM_STATUS_TABLE);
-            let name = name.to_string();
-            if self.lines(&name, options)?.iter().any(|(_, _, target, _)| target == "era") {
+            let name = id.to_string();
+            let Some(state) = self.state(&name)? else { continue };
+            let (_, lines) = match self.dm.table_status(&DevId::Name(&id), options) {
+                Err(e) if is_gone(&e) => continue,
+                result => {
+                    result.map_err(explain).with_context(|| format!("{name}: cannot read its table"))?
+                }
+            };
+            let is_ours = state.live && is_ours(&state.uuid);
+            if is_ours || lines.iter().any(|(_, _, target, _)| target == "era") {
                 names.push(name);
             }
         }
@@ -261,6 +286,10 @@ const BUSY_WAIT: Duration = Duration::from_millis(20);
 
 /// ENXIO: what device-mapper answers where there is no such device.
 const NO_SUCH_DEVICE: i32 = 6;
+
+fn is_gone(error: &DmError) -> bool {
+    matches!(error, DmError::Core(errors::Error::Ioctl(_, _, _, errno)) if **errno as i32 == NO_SUCH_DEVICE)
+}
 
 fn dm_name(name: &str) -> anyhow::Result<&DmName> {
     DmName::new(name).map_err(explain).with_context(|| format!("{name:?} is no name for a device"))

@@ -18,7 +18,8 @@ use anyhow::{Context, bail};
 use rustix::fs::{FlockOperation, flock};
 use thiserror::Error;
 
-use super::identity;
+use super::header::StableId;
+use super::identity::{self, PARTUUID};
 
 /// Where the table is.
 pub const PATH: &str = "/etc/eratab";
@@ -116,8 +117,13 @@ impl DeviceSpec {
         match self {
             DeviceSpec::Path(path) => Ok(path.clone()),
             DeviceSpec::Tag(tag, value) => {
-                let path = libblkid_rs::evaluate_tag(tag.name(), value, None)
-                    .ok()
+                let found = match tag {
+                    Tag::PartUuid => {
+                        identity::find(&StableId { kind: PARTUUID.into(), value: value.clone() })
+                    }
+                    _ => libblkid_rs::evaluate_tag(tag.name(), value, None).ok(),
+                };
+                let path = found
                     .filter(|path| !path.as_os_str().is_empty())
                     .with_context(|| format!("{self}: no such device; blkid lists what there is"))?;
                 identity::below_our_layers(path)

@@ -50,6 +50,11 @@ fn list_1(size: u64) -> Vec<Extent> {
     extents
 }
 
+/// Where whatever is on a device of this size has its superblocks.
+pub fn superblocks(size: u64) -> Vec<Extent> {
+    list_1(size)
+}
+
 /// The places of a list, `None` for one that this program does not know.
 fn places(list: u32, size: u64) -> Option<Vec<Extent>> {
     (list == 1).then(|| list_1(size))

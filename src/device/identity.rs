@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use devicemapper::Device;
-use libblkid_rs::BlkidCache;
+use libblkid_rs::{BlkidDevno, BlkidErr, BlkidProbe};
 
 use super::disk::{number_of, path_of};
 use super::header::StableId;
@@ -24,34 +24,37 @@ const IN_SYSFS: [(&str, &str); 5] = [
     ("device/serial", "serial"),
 ];
 
-/// The best name that a device has; `None` for a loop device, for example.
-pub fn of(number: Device, path: &Path) -> Option<StableId> {
+/// The names that a device has, the best one first; none for a loop device, for example.
+pub fn of(number: Device) -> Vec<StableId> {
     let id = |kind: &str, value: String| StableId { kind: kind.into(), value };
-    if let Some(uuid) = partition_uuid(path) {
-        return Some(id(PARTUUID, uuid));
+    if let Some(uuid) = partition_uuid(number) {
+        return vec![id(PARTUUID, uuid)];
     }
     // A partition without an uuid has no name of its own; that of its disk would be shared by all its partitions.
     let directory = sysfs(number);
     if directory.join("partition").exists() {
-        return None;
+        return Vec::new();
     }
-    IN_SYSFS.iter().find_map(|(file, kind)| {
+    let read = |(file, kind): &(&str, &str)| {
         let value = fs::read_to_string(directory.join(file)).ok()?.trim().to_owned();
-        (!value.is_empty()).then(|| id(kind, value))
-    })
+        // The header holds nothing that would do something to a terminal.
+        (!value.is_empty() && !value.contains(char::is_control)).then(|| id(kind, value))
+    };
+    IN_SYSFS.iter().filter_map(read).collect()
 }
 
 /// The path of the device that has this name now.
 pub fn find(wanted: &StableId) -> Option<PathBuf> {
-    if wanted.kind == PARTUUID {
-        return libblkid_rs::evaluate_tag("PARTUUID", &wanted.value, None)
-            .ok()
-            .filter(|path| !path.as_os_str().is_empty());
+    if wanted.kind == PARTUUID
+        && let Ok(path) = libblkid_rs::evaluate_tag("PARTUUID", &wanted.value, None)
+        && !path.as_os_str().is_empty()
+    {
+        return Some(path);
     }
+    // Where udev does not run, libblkid passes over a partition with several signatures.
     fs::read_dir("/sys/class/block").ok()?.filter_map(Result::ok).find_map(|entry| {
         let number: Device = fs::read_to_string(entry.path().join("dev")).ok()?.trim().parse().ok()?;
-        let path = Path::new("/dev").join(entry.file_name());
-        (of(number, &path).as_ref() == Some(wanted)).then_some(path)
+        of(number).contains(wanted).then(|| path_of(number).ok())?
     })
 }
 
@@ -90,8 +93,24 @@ fn sysfs(number: Device) -> PathBuf {
     Path::new("/sys/dev/block").join(number.to_string())
 }
 
-fn partition_uuid(path: &Path) -> Option<String> {
-    // Not the cache file, which may be of yesterday.
-    let cache = BlkidCache::get_cache(Some(Path::new("/dev/null"))).ok()?;
-    cache.get_tag_value("PARTUUID", path).ok().filter(|uuid| !uuid.is_empty())
+/// The uuid of a partition, from the table that it is in: what the partition holds does not matter. libblkid's cache has it,
+/// too, but not where several signatures are found in the partition.
+fn partition_uuid(number: Device) -> Option<String> {
+    let devno = BlkidDevno::from_device_numbers(number.major, number.minor);
+    let (_, disk) = devno.to_wholedisk().ok()?;
+    let disk = Device { major: disk.major(), minor: disk.minor() };
+    if disk == number {
+        return None;
+    }
+    let mut probe = BlkidProbe::new_from_filename(&path_of(disk).ok()?).ok()?;
+    let partition = probe.get_partitions().ok()?.get_partition_by_devno(&devno).ok()?;
+    match partition.get_uuid() {
+        Ok(uuid) => Some(uuid?.to_string()),
+        // Partitions of an MBR have no uuid but the disk's number and theirs, which everybody calls one.
+        Err(BlkidErr::Uuid(_)) => {
+            let table = partition.get_table().ok()?.get_id().ok()?;
+            Some(format!("{table}-{:02x}", partition.get_partno().ok()?))
+        }
+        Err(_) => None,
+    }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The life of a tracked device: create, open, close, remove.
+//! The life of a tracked device: create, close, remove; `opening` is the rest of it.
 //!
 //! The header decides. It is written before dm-era's metadata are used for the first time, says whether the device was
 //! closed in order, and names the data device; the kernel's own metadata know none of that. What is written to the
@@ -8,8 +8,8 @@
 //! | step | the header | dm-era's metadata |
 //! | --- | --- | --- |
 //! | create | new device, new generation | first 4 KiB zeroed, before the header: the kernel makes them new |
-//! | open | no longer clean; size of a data device that has grown | zeroed where writes have bypassed tracking, after a header with a new generation |
-//! | close | clean, the fingerprint | - |
+//! | open | no longer clean, the era; what a data device has grown by | zeroed where a new generation begins, after a header that says so |
+//! | close | clean, the fingerprint, the era; unchanged where the data device is gone | - |
 //! | remove | wiped | - |
 
 use std::path::{Path, PathBuf};
@@ -21,18 +21,21 @@ use uuid::Uuid;
 use super::disk::{Disk, number_of};
 use super::dm::Dm;
 use super::eratab::Name;
-use super::fingerprint::{Comparison, Fingerprint};
+use super::fingerprint::Fingerprint;
 use super::header::{self, DataDevice, Header, HeaderError, State};
+use super::kernel_metadata::{self, Found};
+use super::opening::check_identity;
 use super::sizing::{self, HEADER_BYTES};
 use super::stack::{self, Layer, Parts};
-use super::{identity, signature};
+use super::traces::Traces;
+use super::{failpoint, identity, signature, untracked};
 use crate::blockio::{ReadAt, WriteAt, read_exact, write_full};
 use crate::report;
 use crate::sys::AlignedBuf;
 use crate::units::{BlockSize, Extent, SECTOR_BYTES};
 
-/// What the kernel looks at to tell whether metadata are there: zeros mean that it makes them new.
-const KERNEL_SUPERBLOCK_BYTES: usize = 4096;
+/// What is looked at where nobody's signature was found.
+const FIRST_BYTES: usize = 4096;
 
 /// What to create.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +70,7 @@ pub fn create(
     metadata: &Disk,
     wishes: &Wishes,
 ) -> anyhow::Result<Created> {
+    failpoint::arm();
     for layer in stack::LAYERS {
         let device = layer.name(name.as_str());
         if dm.state(&device)?.is_some() {
@@ -80,10 +84,10 @@ pub fn create(
     if !wishes.force {
         refuse_used(metadata)?;
     }
-    let mut header = Header::new(Uuid::new_v4(), Uuid::new_v4(), describe(data), wishes.block_size, layout);
+    let mut header = Header::new(Uuid::new_v4(), Uuid::new_v4(), describe(data)?, wishes.block_size, layout);
     header.name = Some(name.as_str().into());
     header.options.discards = wishes.discards;
-    header.state = State { clean: true, fingerprint: Some(fingerprint(data)?) };
+    header.state = State { clean: true, fingerprint: Some(fingerprint(data)?), era: None };
     let places = overwritten(metadata, &header);
     let before = Saved::of(metadata, &places)?;
     let write = |header: &mut Header| -> anyhow::Result<()> {
@@ -92,11 +96,13 @@ pub fn create(
             metadata.zero(place)?;
         }
         metadata.sync()?;
+        failpoint::reach("life-zeroed");
         write_header(header, metadata)
     };
     write(&mut header)
         .inspect_err(|_| before.put_back(metadata))
         .with_context(|| metadata.path.display().to_string())?;
+    failpoint::reach("life-written");
     Ok(Created { header, before })
 }
 
@@ -120,17 +126,13 @@ fn overwritten(metadata: &Disk, header: &Header) -> [Extent; 3] {
     let last = metadata.bytes() - HEADER_BYTES;
     [
         Extent { offset: 0, len: HEADER_BYTES },
-        kernel_superblock(header),
+        kernel_metadata::superblock(header),
         Extent { offset: last, len: HEADER_BYTES },
     ]
 }
 
-fn kernel_superblock(header: &Header) -> Extent {
-    Extent { offset: header.layout.metadata.offset, len: KERNEL_SUPERBLOCK_BYTES as u64 }
-}
-
 /// Both copies; one that could not be written is told of, as the other one is in force.
-fn write_header(header: &mut Header, metadata: &Disk) -> anyhow::Result<()> {
+pub(super) fn write_header(header: &mut Header, metadata: &Disk) -> anyhow::Result<()> {
     let (source, target) = metadata.halves();
     if let Some(note) = header::write(header, source, target)? {
         report::warn(format_args!("{}: {note}", metadata.path.display()));
@@ -161,7 +163,7 @@ impl Saved {
 }
 
 fn aligned(disk: &Disk, len: usize) -> AlignedBuf {
-    AlignedBuf::new(len, disk.align().max(KERNEL_SUPERBLOCK_BYTES))
+    AlignedBuf::new(len, disk.align().max(FIRST_BYTES))
 }
 
 fn refuse_used(metadata: &Disk) -> anyhow::Result<()> {
@@ -176,7 +178,7 @@ fn refuse_used(metadata: &Disk) -> anyhow::Result<()> {
     if let Some(found) = signature::find(&metadata.path)? {
         bail!("{path}: metadata device holds {found}; pass --force to overwrite it");
     }
-    let mut first = aligned(metadata, KERNEL_SUPERBLOCK_BYTES);
+    let mut first = aligned(metadata, FIRST_BYTES);
     read_exact(metadata, &mut first, 0).with_context(|| path.to_string())?;
     if first.iter().any(|&byte| byte != 0) {
         bail!(
@@ -187,140 +189,20 @@ fn refuse_used(metadata: &Disk) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The kernel makes new metadata where it finds zeros.
-fn forget_kernel_metadata(metadata: &Disk, header: &Header) -> anyhow::Result<()> {
-    metadata.zero(kernel_superblock(header))?;
-    Ok(metadata.sync()?)
-}
-
-fn describe(data: &Disk) -> DataDevice {
-    DataDevice { size_bytes: data.bytes(), id: data.stable_id(), path: Some(data.path.display().to_string()) }
-}
-
-/// What opening found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Opened {
-    /// It was open already.
-    Already,
-    /// It was closed in order and nothing has changed since.
-    Continued,
-    /// It was not closed in order: tracking is complete, but whether something bypassed it cannot be known.
-    AfterCrash,
-    /// Something wrote to the data device while it was closed; a new generation has begun.
-    NewGeneration,
-}
-
-/// Opens a tracked device, or completes one that is half open. `discards` says whether to pass them on; as the header
-/// says where it is not given.
-pub fn open(
-    dm: &Dm,
-    name: &Name,
-    data: &Disk,
-    metadata: &Disk,
-    discards: Option<bool>,
-) -> anyhow::Result<Opened> {
-    let meta_path = || metadata.path.display().to_string();
-    let found = header::read(metadata).with_context(meta_path)?.header;
-    check_identity(&found, data)?;
-    if is_live(dm, name, Layer::Tracked, found.device)? {
-        // Whatever is missing around it is made; its own table must be right.
-        stack::recover(dm, name.as_str(), found.device)?;
-        stack::put_up(dm, &parts(name, &found, data.number, metadata.number))?;
-        return Ok(Opened::Already);
-    }
-    check_room(&found, data)?;
-    // After a crash while it was opened, our own layers may hold the devices already.
-    let is_live = |layer| is_live(dm, name, layer, found.device);
-    if !is_live(Layer::Data)? {
-        data.check_unused()?;
-    }
-    if !is_live(Layer::Metadata)? && !is_live(Layer::Cow)? {
-        metadata.check_unused()?;
-    }
-    let comparison = match &found.state {
-        State { clean: true, fingerprint: Some(earlier) } => {
-            Some(earlier.compare(data).with_context(|| data.path.display().to_string())?)
-        }
-        _ => None,
-    };
-    let bypassed = comparison == Some(Comparison::Differs);
-    let mut header = found.clone();
-    (header.state, header.data) = (State::default(), describe(data));
-    header.options.discards = discards.unwrap_or(found.options.discards);
-    if bypassed {
-        header.generation = Uuid::new_v4();
-    }
-    write_header(&mut header, metadata).with_context(meta_path)?;
-    if bypassed {
-        // After the header: a new generation with old metadata only costs a full pass, an old one with new metadata
-        // would lose changes.
-        forget_kernel_metadata(metadata, &header).with_context(meta_path)?;
-    }
-    stack::put_up(dm, &parts(name, &header, data.number, metadata.number)).inspect_err(|_| {
-        // Nothing was written to the data device: what was known of it is still true, but for a generation that has
-        // begun. The error that led here is the one to tell of.
-        if !bypassed {
-            let mut header = header.clone();
-            header.state = found.state;
-            let _ = write_header(&mut header, metadata);
-        }
-    })?;
-    Ok(match comparison {
-        Some(Comparison::Differs) => Opened::NewGeneration,
-        Some(Comparison::Same) => Opened::Continued,
-        Some(Comparison::Unknown) | None => Opened::AfterCrash,
+/// What is recorded of a data device.
+pub(super) fn describe(data: &Disk) -> anyhow::Result<DataDevice> {
+    // A path is printed by whoever reads the header: one that would move the cursor is not worth keeping.
+    let path = Some(data.path.display().to_string()).filter(|path| !path.contains(char::is_control));
+    Ok(DataDevice {
+        size_bytes: data.bytes(),
+        id: data.stable_id(),
+        content: signature::content(data)?,
+        path,
     })
 }
 
 fn fingerprint(data: &Disk) -> anyhow::Result<Fingerprint> {
     Fingerprint::of(data).with_context(|| data.path.display().to_string())
-}
-
-/// Whether a layer of this device is there with a table in use.
-fn is_live(dm: &Dm, name: &Name, layer: Layer, device: Uuid) -> anyhow::Result<bool> {
-    let state = dm.state(&layer.name(name.as_str()))?;
-    Ok(state.is_some_and(|state| state.live && state.uuid == layer.uuid(device)))
-}
-
-fn check_identity(header: &Header, data: &Disk) -> anyhow::Result<()> {
-    let path = data.path.display();
-    let found = data.stable_id();
-    if let Some(recorded) = &header.data.id
-        && found.as_ref() != Some(recorded)
-    {
-        bail!(
-            "{path}: is not the recorded data device: recorded is {} {}, this has {}; the line in eratab is wrong, or \
-             disks were swapped",
-            recorded.kind,
-            recorded.value,
-            found.map_or("none".into(), |id| format!("{} {}", id.kind, id.value))
-        );
-    }
-    if data.bytes() < header.data.size_bytes {
-        bail!(
-            "{path}: is not the recorded data device, or has shrunk: it has {} bytes, recorded are {}",
-            data.bytes(),
-            header.data.size_bytes
-        );
-    }
-    Ok(())
-}
-
-/// A device that has grown may have outgrown its metadata.
-fn check_room(header: &Header, data: &Disk) -> anyhow::Result<()> {
-    let blocks = sizing::count_blocks(data.bytes(), header.block_size)
-        .with_context(|| data.path.display().to_string())?;
-    let needed = sizing::metadata_bytes_needed(blocks);
-    if data.bytes() > header.data.size_bytes && needed > header.layout.metadata.len {
-        bail!(
-            "{}: has grown, and tracking it now takes {} of metadata; there are {}: remove tracking and create it \
-             again with a larger metadata device",
-            data.path.display(),
-            report::size(needed),
-            report::size(header.layout.metadata.len)
-        );
-    }
-    Ok(())
 }
 
 /// The stack that a header describes.
@@ -342,28 +224,69 @@ pub fn parts(name: &Name, header: &Header, data: Device, metadata: Device) -> Pa
     }
 }
 
-/// Closes a tracked device and records the fingerprint. Returns whether it was open.
-pub fn close(dm: &Dm, name: &Name, data: &Disk, metadata: &Disk) -> anyhow::Result<bool> {
-    let meta_path = || metadata.path.display().to_string();
-    let mut header = header::read(metadata).with_context(meta_path)?.header;
-    check_identity(&header, data)?;
-    if !stack::take_down(dm, name.as_str(), header.device)? {
-        return Ok(false);
-    }
-    // Nothing of ours is above the data device now; what is written to it from here on bypasses tracking.
-    header.state = State { clean: true, fingerprint: Some(fingerprint(data)?) };
-    write_header(&mut header, metadata).with_context(meta_path)?;
-    Ok(true)
+/// What closing found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// It was not open.
+    Already,
+    /// It was open under this name, and is closed in order.
+    Clean(String),
+    /// It was open under this name. What the data device looks like could not be recorded, as it is not there, or is not
+    /// the one that the stack was on, which may have gone and come back.
+    Unclean(String),
 }
 
-/// Takes tracking away from a closed device: the header goes, the data stay.
-pub fn remove(metadata: &Disk) -> anyhow::Result<()> {
+/// Closes a tracked device, whatever name it is open under, and records how it was left. A data device that is gone
+/// keeps nothing open.
+pub fn close(dm: &Dm, data: Option<&Disk>, metadata: &Disk) -> anyhow::Result<Closed> {
+    failpoint::arm();
+    let meta_path = || metadata.path.display().to_string();
+    let mut header = header::read(metadata).with_context(meta_path)?.header;
+    if let Some(data) = data {
+        check_identity(&header, data)?;
+    }
+    let device = header.device;
+    let Some(current) = stack::name_of(dm, device)? else { return Ok(Closed::Already) };
+    if dm.state(&Layer::Tracked.name(&current))?.is_some_and(|state| state.live) {
+        // What was written untracked must not be forgotten with it.
+        untracked::see_to(dm, &current, Some(device))?;
+        header = header::read(metadata).with_context(meta_path)?.header;
+    }
+    let below = stack::data_below(dm, &current)?;
+    let data = data.filter(|data| below.is_none_or(|below| below == data.number));
+    stack::take_down(dm, &current, device, || {
+        // Opening has written a header that is not clean, which stays where nothing can be said of the data device.
+        let Some(data) = data else { return Ok(()) };
+        let era = match kernel_metadata::look(metadata, &header)? {
+            Found::InEra(era) => Some(era),
+            // What is wrong with them is said when they are needed.
+            Found::Zeros | Found::Unfit(_) => header.state.era,
+        };
+        header.state = State { clean: true, fingerprint: Some(fingerprint(data)?), era };
+        header.data.content = signature::content(data)?;
+        write_header(&mut header, metadata).with_context(meta_path)
+    })?;
+    // Somebody may have renamed one of the layers only.
+    while let Some(rest) = stack::name_of(dm, device)? {
+        stack::take_down(dm, &rest, device, || Ok(()))?;
+    }
+    Traces::of(&current).forget()?;
+    Ok(if data.is_some() { Closed::Clean(current) } else { Closed::Unclean(current) })
+}
+
+/// Takes tracking away from a closed device: the header goes, the data stay. Neither of the two may be in use, or the
+/// header would go from under whatever uses them.
+pub fn remove(data: Option<&Disk>, metadata: &Disk) -> anyhow::Result<()> {
+    data.map(Disk::check_unused).transpose()?;
+    let metadata = Disk::open_unused(&metadata.path)?;
     let (source, target) = metadata.halves();
     header::wipe(source, target).with_context(|| metadata.path.display().to_string())
 }
 
-/// Where the data device of a header is now.
+/// Where the data device of a header is now. Where no device has its name, that is the path that it had; whoever opens it
+/// checks what it finds there.
 pub fn find_data(header: &Header) -> Option<PathBuf> {
-    let by_id = header.data.id.as_ref().map(identity::find);
-    by_id.unwrap_or_else(|| header.data.path.as_ref().map(Into::into))
+    let by_id = header.data.id.as_ref().and_then(identity::find);
+    let path = || header.data.path.as_ref().map(PathBuf::from).filter(|path| path.exists());
+    by_id.or_else(path)
 }

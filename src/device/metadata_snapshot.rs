@@ -10,6 +10,8 @@ use anyhow::{Context, anyhow, bail};
 
 use super::dm::Dm;
 use super::failpoint;
+use super::held::Held;
+use super::room;
 use super::traces::{Mark, Traces};
 use super::tracked::Tracked;
 use crate::metadata::{Changed, ChangedError, MetadataError, Problem, View, changed_since};
@@ -22,43 +24,59 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How often to begin again when somebody drops our snapshot while we read it.
 const TRIES: u32 = 5;
 
-/// The blocks written in era `since` or later, all writes that have completed before the call included. Rolls the era
-/// over.
+/// The blocks written in era `since` or later, all writes that have completed before the call included, and what the
+/// device has grown by since. Rolls the era over.
 pub fn changed(dm: &Dm, tracked: &Tracked, since: Era) -> anyhow::Result<Changed> {
     let (source, path) = tracked.open_metadata()?;
     for _ in 0..TRIES {
-        let location = take(dm, &tracked.name)?;
+        let held = take(dm, tracked)?;
         failpoint::reach("metadata-snapshot-taken");
         let result = changed_since(&source, View::Snapshot, since);
         failpoint::reach("metadata-read");
-        let is_replaced = !drop_ours(dm, &tracked.name, location)? || is_replaced(&result);
-        failpoint::reach("metadata-snapshot-dropped");
+        let is_replaced = !drop_ours(dm, &tracked.name, held)? || is_replaced(&result);
         match result {
             Err(_) if is_replaced => {
                 let name = &tracked.name;
                 report::warn(format_args!("{name}: another program dropped our metadata snapshot; again"));
             }
-            result => return result.with_context(|| path.display().to_string()),
+            result => {
+                let mut changed = result.with_context(|| path.display().to_string())?;
+                let growth = tracked.stack.and_then(|stack| stack.growth);
+                let blocks = changed.superblock.nr_blocks.into();
+                let grown = growth.and_then(|g| g.changed_since(since, tracked.block_size, blocks));
+                grown.into_iter().for_each(|run| changed.blocks.insert(run));
+                return Ok(changed);
+            }
         }
     }
     bail!("{}: another program drops our metadata snapshots; stop it and try again", tracked.name)
 }
 
-/// Takes one and says where it is, which tells it from others.
-fn take(dm: &Dm, name: &str) -> anyhow::Result<Option<u64>> {
+/// Takes one and says which it is; none where somebody has dropped it at once.
+fn take(dm: &Dm, tracked: &Tracked) -> anyhow::Result<Option<Held>> {
+    let name = &tracked.name;
     let traces = Traces::of(name);
     let begin = Instant::now();
     let mut told = false;
     loop {
-        let error = if dm.era_status(name)?.snapshot.is_some() {
+        let status = dm.era_status(name)?;
+        let error = if status.snapshot.is_some() {
             anyhow!(
                 "{name}: another program holds a metadata snapshot; if none is at work: dmsetup message {name} 0 \
                  drop_metadata_snap"
             )
         } else {
+            room::check(tracked, &status)?;
             traces.leave(Mark::MetadataSnapshot)?;
             match dm.message(name, "take_metadata_snap") {
-                Ok(()) => return Ok(dm.era_status(name)?.snapshot),
+                Ok(()) => {
+                    let held = Held::of(dm, name).inspect_err(|_| {
+                        // The first error is the one to tell of.
+                        let _ = dm.message(name, "drop_metadata_snap");
+                    })?;
+                    held.map(|held| traces.name_snapshot(held)).transpose()?;
+                    return Ok(held);
+                }
                 // Somebody else was faster.
                 Err(e) => {
                     traces.wipe(Mark::MetadataSnapshot)?;
@@ -78,11 +96,12 @@ fn take(dm: &Dm, name: &str) -> anyhow::Result<Option<u64>> {
 }
 
 /// Drops our snapshot, if it is ours still.
-fn drop_ours(dm: &Dm, name: &str, location: Option<u64>) -> anyhow::Result<bool> {
-    let is_ours = location.is_some() && dm.era_status(name)?.snapshot == location;
+fn drop_ours(dm: &Dm, name: &str, held: Option<Held>) -> anyhow::Result<bool> {
+    let is_ours = held.is_some() && Held::of(dm, name)? == held;
     if is_ours {
         dm.message(name, "drop_metadata_snap")?;
     }
+    failpoint::reach("metadata-snapshot-dropped");
     Traces::of(name).wipe(Mark::MetadataSnapshot)?;
     Ok(is_ours)
 }

@@ -11,10 +11,9 @@ use thiserror::Error;
 
 use super::compare::Comparer;
 use super::cursor::Cursor;
-use super::cut::{Freeze, Overflow, Snapshot, barrier};
+use super::cut::{Ended, Freeze, Lost, Snapshot, barrier};
 use super::dm::Dm;
 use super::failpoint;
-use super::guardian::Verdict;
 use super::metadata_snapshot::changed;
 use super::mounts;
 use super::plan::{self, Limit, Pass, Step};
@@ -307,34 +306,37 @@ impl<W: Write> Sender<'_, W> {
         list.finish()
     }
 
-    /// Sends what changed from a snapshot; nothing is returned where that overflowed.
+    /// Sends what changed from a snapshot; nothing is returned where that was lost.
     fn cut_snapshot(&mut self) -> anyhow::Result<Option<Era>> {
         let snapshot = Snapshot::take(self.dm, self.tracked, self.request.freeze_limit)?;
         self.held = self.held.max(snapshot.held);
         let blocks = changed(self.dm, self.tracked, self.since)?.blocks;
-        let result = self.copy(&snapshot.source, &snapshot.path, &blocks, || Ok(()));
+        let result = self.copy(&snapshot.source, &snapshot.path, &blocks, || {
+            snapshot.look();
+            Ok(())
+        });
         let next = snapshot.next;
         let valid = snapshot.check()?;
         snapshot.finish()?;
         match (valid, result) {
             (Ok(()), result) => result.map(|()| Some(next)),
             // What was read from it until then is right; how far that was does not matter.
-            (Err(overflow), Err(e)) if e.chain().any(|cause| cause.is::<crate::blockio::ReadError>()) => {
-                self.overflowed(overflow, bytes_in(&blocks, self.tracked));
+            (Err(lost), Err(e)) if e.chain().any(|cause| cause.is::<crate::blockio::ReadError>()) => {
+                self.lost(lost, bytes_in(&blocks, self.tracked));
                 Ok(None)
             }
             (Err(_), Err(e)) => Err(e),
-            (Err(overflow), Ok(())) => {
+            (Err(lost), Ok(())) => {
                 if let Some(pass) = self.passes.pop() {
-                    self.overflowed(overflow, pass.bytes);
+                    self.lost(lost, pass.bytes);
                 }
                 Ok(None)
             }
         }
     }
 
-    fn overflowed(&mut self, overflow: Overflow, bytes: u64) {
-        report::note(format_args!("{}: {overflow}; another pass first", self.tracked.name));
+    fn lost(&mut self, lost: Lost, bytes: u64) {
+        report::note(format_args!("{}: {lost}; another pass first", self.tracked.name));
         self.passes.push(Pass { bytes, duration: Duration::ZERO, failed_cut: true });
     }
 
@@ -349,20 +351,23 @@ impl<W: Write> Sender<'_, W> {
         let source = Source::open(&path).with_context(|| path.display().to_string())?;
         self.copy(&source, &path, &blocks, || freeze.thaw_if_due())?;
         failpoint::reach("copied");
-        let (held, verdict) = freeze.finish()?;
+        let (held, ended) = freeze.finish()?;
         self.held = self.held.max(held);
         self.since = next;
-        if verdict == Verdict::InTime {
-            return Ok(Some(next));
-        }
+        let reason = match ended {
+            Ended::InTime => return Ok(Some(next)),
+            Ended::LimitPassed => format!(
+                "the copy took longer than the filesystem may be frozen; it was thawed after {:.1} s",
+                held.as_secs_f32()
+            ),
+            Ended::ByOthers => {
+                "another program thawed the filesystem during the copy, which is not of one moment; another pass".into()
+            }
+        };
         if let Some(pass) = self.passes.last_mut() {
             pass.failed_cut = true;
         }
-        report::note(format_args!(
-            "{}: the copy took longer than the filesystem may be frozen; it was thawed after {:.1} s",
-            self.tracked.name,
-            held.as_secs_f32()
-        ));
+        report::note(format_args!("{}: {reason}", self.tracked.name));
         Ok(None)
     }
 

@@ -44,6 +44,9 @@ const BITS_PER_BLOCK: u64 = (METADATA_BLOCK_BYTES - 24) / 8 * 64;
 /// half full.
 const POINTERS_PER_NODE: u64 = 126;
 
+/// What a change of one entry copies of a tree: a node on each level, one more where one is split.
+const PATH_BLOCKS: u64 = 5;
+
 /// Largest block size that dm-era's table line can name, rounded down to the 4 KiB that it demands.
 const MAX_BLOCK_BYTES: u64 = (u32::MAX as u64 - 7) * SECTOR_BYTES;
 
@@ -151,7 +154,17 @@ pub fn metadata_blocks_needed(nr_blocks: u64) -> u64 {
     used + space_map + slack
 }
 
-/// The same in bytes, a multiple of 1 MiB.
+/// How many of `total` metadata blocks must be free so that an era can end and the next one begin whatever is under way,
+/// for this many blocks of data: the writeset of the one, as it was and as it is archived, that of the other; the era
+/// array once more, as a digestion may be at work; a path in each of the trees; the space map, twice.
+pub fn rollover_blocks_needed(nr_blocks: u64, total: u64) -> u64 {
+    let era_array = array_blocks(nr_blocks, ERAS_PER_BLOCK);
+    let writeset = array_blocks(nr_blocks, BITS_PER_BLOCK);
+    let space_map = 2 * (total.div_ceil(BLOCKS_PER_BITMAP) + 1);
+    era_array + 3 * writeset + 2 * PATH_BLOCKS + space_map
+}
+
+/// [`metadata_blocks_needed`] in bytes, a multiple of 1 MiB.
 pub fn metadata_bytes_needed(nr_blocks: u64) -> u64 {
     (metadata_blocks_needed(nr_blocks) * METADATA_BLOCK_BYTES).next_multiple_of(HEADER_BYTES)
 }
@@ -311,6 +324,15 @@ mod tests {
                     prop_assert!(layout(refused.needed, nr_blocks, cow).is_ok());
                 }
             }
+        }
+
+        #[test]
+        fn metadata_that_are_large_enough_have_room_for_the_next_era(nr_blocks in 1u64..MAX_BLOCKS - 1) {
+            let total = metadata_blocks_needed(nr_blocks);
+            // As it is when nothing is under way: the era array, a few writesets.
+            let used = array_blocks(nr_blocks, ERAS_PER_BLOCK) + 8 * array_blocks(nr_blocks, BITS_PER_BLOCK)
+                + total.div_ceil(BLOCKS_PER_BITMAP) + 8;
+            prop_assert!(total - used >= rollover_blocks_needed(nr_blocks, total));
         }
 
         #[test]

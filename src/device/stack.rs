@@ -18,10 +18,11 @@ use anyhow::{Context, bail};
 use devicemapper::Device;
 use uuid::Uuid;
 
+use super::cut::Emergency;
 use super::dm::{Audience, Dm, State};
 use super::failpoint;
 use super::table::Target;
-use crate::sys::LockedMemory;
+use crate::sys::{DmRequest, LockedMemory};
 
 /// A part of the metadata device, in sectors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +122,7 @@ fn layers_up(dm: &Dm, parts: &Parts, made: &mut Vec<Layer>) -> anyhow::Result<De
         forbid_discards(origin)?;
     }
     let metadata = layer_up(Layer::Metadata, part(parts.metadata, parts.metadata_region))?;
+    failpoint::reach("life-half-up");
     if let Some(region) = parts.cow_region {
         layer_up(Layer::Cow, part(parts.metadata, region))?;
     }
@@ -170,7 +172,15 @@ fn layer_up(
 
 /// Takes a stack down; returns whether anything of it was there. What is in use is an error, and then nothing is taken
 /// down.
-pub fn take_down(dm: &Dm, name: &str, uuid: Uuid) -> anyhow::Result<bool> {
+///
+/// `record` is called when nothing can be written through the tracked device any more, and before the layer below it goes:
+/// that holds the data device, which nobody can mount until what is to be known of it has been recorded.
+pub fn take_down(
+    dm: &Dm,
+    name: &str,
+    uuid: Uuid,
+    record: impl FnOnce() -> anyhow::Result<()>,
+) -> anyhow::Result<bool> {
     let layers = present(dm, name, uuid)?;
     for (layer, device, state) in &layers {
         if *layer == Layer::Tracked && state.open_count > 0 {
@@ -179,13 +189,45 @@ pub fn take_down(dm: &Dm, name: &str, uuid: Uuid) -> anyhow::Result<bool> {
             );
         }
     }
+    if layers.is_empty() {
+        return Ok(false);
+    }
     recover(dm, name, uuid)?;
-    for (layer, device, _) in &layers {
-        if *layer != Layer::Snapshot {
-            dm.remove(device)?;
+    let is_at_top = |layer: Layer| layer == Layer::Tracked;
+    for (_, device, _) in layers.iter().filter(|(layer, ..)| is_at_top(*layer)) {
+        dm.remove(device)?;
+    }
+    failpoint::reach("life-untracked");
+    let recorded = record();
+    failpoint::reach("life-recorded");
+    for (_, device, _) in layers.iter().filter(|(layer, ..)| !is_at_top(*layer) && *layer != Layer::Snapshot)
+    {
+        dm.remove(device)?;
+    }
+    recorded?;
+    Ok(true)
+}
+
+/// The name that the stack of a device goes by, if anything of it is there. The line in eratab may have another one by now.
+pub fn name_of(dm: &Dm, uuid: Uuid) -> anyhow::Result<Option<String>> {
+    for layer in LAYERS {
+        if let Some(device) = dm.name_of(&layer.uuid(uuid))? {
+            return Ok(Some(device.strip_suffix(layer.suffix()).unwrap_or(&device).to_owned()));
         }
     }
-    Ok(!layers.is_empty())
+    Ok(None)
+}
+
+/// The device that the data layer is on.
+pub fn data_below(dm: &Dm, name: &str) -> anyhow::Result<Option<Device>> {
+    let layer = Layer::Data.name(name);
+    if dm.state(&layer)?.is_none_or(|state| !state.live) {
+        return Ok(None);
+    }
+    match dm.table(&layer)?.1 {
+        Target::Linear { device, .. } | Target::SnapshotOrigin { origin: device } => Ok(Some(device)),
+        _ => Ok(None),
+    }
 }
 
 /// The layers that are there, from the top to the bottom; one of a foreign device is an error.
@@ -209,13 +251,17 @@ pub fn recover(dm: &Dm, name: &str, uuid: Uuid) -> anyhow::Result<bool> {
     let layers = present(dm, name, uuid)?;
     let mut done = false;
     // From the bottom to the top: what is resumed first lets the rest through.
-    for (_, device, state) in layers.iter().rev() {
+    for (layer, device, state) in layers.iter().rev() {
         if state.loaded {
             dm.clear(device)?;
             done = true;
         }
         if state.suspended && state.live {
-            dm.resume(device)?;
+            if *layer == Layer::Tracked {
+                let_through(dm, device)?
+            } else {
+                dm.resume(device)?
+            }
             done = true;
         }
     }
@@ -234,6 +280,50 @@ pub fn recover(dm: &Dm, name: &str, uuid: Uuid) -> anyhow::Result<bool> {
         done = true;
     }
     Ok(done)
+}
+
+/// Resumes a device that is suspended; where dm-era cannot be resumed, takes it out.
+pub fn let_through(dm: &Dm, name: &str) -> anyhow::Result<()> {
+    // Not suspended, a device can be asked for its status; its table, always.
+    let (sectors, target) = dm.table(name)?;
+    let Target::Era { origin, .. } = target else { return dm.resume(name) };
+    // Better without than not at all.
+    let _memory = LockedMemory::new();
+    Emergency::prepare(name, false, origin, sectors)?
+        .issue(dm, None)
+        .with_context(|| format!("{name}: cannot resume the device"))
+}
+
+/// Puts dm-era back onto a device that it was taken out of. Whoever uses it waits only for the swap.
+pub fn put_back(dm: &Dm, parts: &Parts) -> anyhow::Result<()> {
+    let name = &parts.name;
+    let layer = |layer: Layer| {
+        let device = layer.name(name);
+        let state = dm.state(&device)?.filter(|state| state.live && state.uuid == layer.uuid(parts.uuid));
+        anyhow::Ok(
+            state.with_context(|| format!("{device}: is missing; close {name} and open it again"))?.number,
+        )
+    };
+    let (metadata, origin) = (layer(Layer::Metadata)?, layer(Layer::Data)?);
+    let target = Target::Era { metadata, origin, block_sectors: parts.block_sectors };
+    let sectors = dm.table(name)?.0;
+    let _memory = LockedMemory::new().context("cannot lock memory; see ulimit -l")?;
+    let emergency = Emergency::prepare(name, true, origin, sectors)?;
+    dm.load(name, sectors, &target)?;
+    let result = dm.issue(&DmRequest::resume(name)?);
+    if let Err(e) = &result {
+        // The error that led here is the one to tell of.
+        let _ = emergency.issue(dm, Some(e));
+    }
+    result.with_context(|| format!("{name}: cannot resume the device"))
+}
+
+/// What somebody else has suspended, or is about to change, of a stack; nothing of it is ours where the mark of a cut is
+/// missing.
+pub fn held(dm: &Dm, name: &str, uuid: Uuid) -> anyhow::Result<Option<String>> {
+    let layers = present(dm, name, uuid)?;
+    let is_held = |state: &State| state.live && (state.suspended || state.loaded);
+    Ok(layers.into_iter().find(|(.., state)| is_held(state)).map(|(_, device, _)| device))
 }
 
 fn foreign(name: &str, state: &State) -> String {

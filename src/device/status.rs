@@ -1,16 +1,22 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! The state of a tracked device, and what is wrong with it.
 
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::disk::{Disk, path_of};
+use super::disk::{number_of, path_of};
 use super::dm::Dm;
 use super::eratab::Name;
 use super::header;
-use super::stack::Layer;
+use super::stack::{self, Layer};
 use super::table::Target;
+use super::traces::{Mark, Traces};
 use super::tracked::devices_of;
+use super::untracked;
+use crate::blockio::{ReadAt, Source};
 use crate::units::SECTOR_BYTES;
 
 /// From here on the metadata device is called nearly full: dm-era fails writes when it is.
@@ -26,6 +32,8 @@ pub enum Activity {
     Open,
     /// Active, but all I/O waits; its status cannot be asked for.
     Suspended,
+    /// Active, but dm-era had to be taken out: nothing is tracked.
+    Untracked,
     /// Some of its layers are missing.
     Partial,
 }
@@ -103,13 +111,30 @@ impl Status {
     }
 }
 
+/// A disk that is only looked at. Where it is opened for writing, udev looks at it anew when it is closed, and a read-only
+/// one cannot be.
+#[derive(Debug)]
+pub struct Seen {
+    path: PathBuf,
+    source: Source,
+}
+
+impl Seen {
+    /// Opens a disk, whoever uses it.
+    pub fn open(path: &Path) -> anyhow::Result<Self> {
+        number_of(path)?;
+        let source = Source::open(path).with_context(|| format!("{}: cannot open", path.display()))?;
+        Ok(Self { path: path.to_owned(), source })
+    }
+}
+
 /// The status of a device of the table. What goes wrong is part of it.
-pub fn of_stack(dm: &Dm, name: &Name, data: anyhow::Result<Disk>, metadata: anyhow::Result<Disk>) -> Status {
+pub fn of_stack(dm: &Dm, name: &Name, data: anyhow::Result<Seen>, metadata: anyhow::Result<Seen>) -> Status {
     let mut status = Status::empty(name.as_str(), Kind::Full);
     match &data {
         Ok(disk) => {
             status.data = Some(disk.path.display().to_string());
-            status.data_bytes = Some(disk.bytes());
+            status.data_bytes = Some(disk.source.size());
         }
         Err(e) => status.problems.push(format!("{e:#}")),
     }
@@ -123,23 +148,35 @@ pub fn of_stack(dm: &Dm, name: &Name, data: anyhow::Result<Disk>, metadata: anyh
     status
 }
 
-/// The status of an active device that is in no table: a stack of ours, or a bare dm-era device.
-pub fn of_active(dm: &Dm, name: &str) -> Status {
+/// The status of an active device that is in no table: a stack of ours, or a bare dm-era device. None where it is gone by
+/// now.
+pub fn of_active(dm: &Dm, name: &str) -> anyhow::Result<Option<Status>> {
+    let status = of_listed(dm, name);
+    Ok(dm.state(name)?.map(|_| status))
+}
+
+fn of_listed(dm: &Dm, name: &str) -> Status {
     let paths = devices_of(dm, name).and_then(|(data, metadata, is_stack)| {
         let paths = (path_of(data)?, path_of(metadata)?);
         Ok((paths, is_stack.then(|| name.parse::<Name>()).transpose()?))
     });
     match paths {
-        Ok(((data, metadata), Some(name))) => {
-            of_stack(dm, &name, Disk::open_held(&data), Disk::open_held(&metadata))
-        }
+        Ok(((data, metadata), Some(name))) => of_stack(dm, &name, Seen::open(&data), Seen::open(&metadata)),
         Ok(((data, metadata), None)) => {
             let mut status = Status::empty(name, Kind::Bare);
             status.data = Some(data.display().to_string());
             status.metadata = Some(metadata.display().to_string());
-            if let Err(e) = add_kernel(dm, &mut status) {
+            let result = add_kernel(dm, &mut status).and_then(|()| untracked::refuse(dm, name, false));
+            if let Err(e) = result {
                 status.problems.push(format!("{e:#}"));
             }
+            status
+        }
+        // No longer dm-era, it says nothing of its devices.
+        Err(_) if Traces::of(name).has(Mark::Untracked) => {
+            let mut status = Status::empty(name, Kind::Bare);
+            status.state = Activity::Untracked;
+            status.problems.push(untracked::problem(name, false));
             status
         }
         Err(e) => {
@@ -150,9 +187,9 @@ pub fn of_active(dm: &Dm, name: &str) -> Status {
     }
 }
 
-fn add_header(status: &mut Status, metadata: &Disk) {
+fn add_header(status: &mut Status, metadata: &Seen) {
     status.metadata = Some(metadata.path.display().to_string());
-    match header::read(metadata) {
+    match header::read(&metadata.source) {
         Ok(found) => {
             let header = found.header;
             status.device = Some(header.device);
@@ -187,11 +224,21 @@ fn add_kernel(dm: &Dm, status: &mut Status) -> anyhow::Result<()> {
         }
     }
     status.state = match (suspended.len(), live, present) {
+        (0, ..) if untracked::is_out(dm, &status.name)? => Activity::Untracked,
         (0, live, _) if live == layers.len() => Activity::Open,
         (0, _, 0) => Activity::Closed,
         (0, ..) => Activity::Partial,
         _ => Activity::Suspended,
     };
+    if let Some(device) = status.device
+        && let Some(current) = stack::name_of(dm, device)?
+        && current != status.name
+    {
+        status.problems.push(format!(
+            "is open as {current}; `era close {0}` closes it, and `era open {0}` opens it under its new name",
+            status.name
+        ));
+    }
     match status.state {
         Activity::Suspended => {
             let names = suspended.join(" and ");
@@ -207,6 +254,9 @@ fn add_kernel(dm: &Dm, status: &mut Status) -> anyhow::Result<()> {
             "some of its layers are missing; `era open {0}` completes it, `era close {0}` cleans up",
             status.name
         )),
+        Activity::Untracked => {
+            status.problems.push(untracked::problem(&status.name, status.kind == Kind::Full));
+        }
         Activity::Closed | Activity::Open => {}
     }
     if status.kind == Kind::Full {

@@ -10,17 +10,29 @@ use std::str::FromStr;
 use devicemapper::Device;
 use thiserror::Error;
 
-/// A text of the kernel that is not what this version of `era` knows.
+/// A text of the kernel that is not what this version of `era` knows, or that says of what use a device is: of none.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("the kernel says {text:?}, which is no {what}")]
-pub struct BadText {
-    what: &'static str,
-    text: String,
+pub enum BadText {
+    /// Not known.
+    #[error("the kernel says {text:?}, which is no {what}")]
+    Unknown {
+        /// What it should be.
+        what: &'static str,
+        /// What it is.
+        text: String,
+    },
+    /// dm-era's word when it cannot read or write its own metadata.
+    #[error(
+        "dm-era cannot use its metadata any more (its status is {0:?}): they are full, or their device fails; the \
+         kernel's log says which. Writes may fail, and nothing can be sent: see to the metadata device, then close the \
+         device and open it again, or track it anew with a larger one"
+    )]
+    Failed(String),
 }
 
 impl BadText {
     fn new(what: &'static str, text: &str) -> Self {
-        Self { what, text: text.to_owned() }
+        Self::Unknown { what, text: text.to_owned() }
     }
 }
 
@@ -133,6 +145,9 @@ impl FromStr for EraStatus {
     type Err = BadText;
 
     fn from_str(text: &str) -> Result<Self, BadText> {
+        if let word @ ("Error" | "Fail") = text.trim() {
+            return Err(BadText::Failed(word.into()));
+        }
         let parse = || {
             let [_block_size, usage, era, snapshot] = text.split_ascii_whitespace().collect::<Vec<_>>()[..]
             else {
@@ -224,7 +239,10 @@ mod tests {
         assert_eq!(status, EraStatus { used: 49, total: 2048, era: 3, snapshot: None });
         let status: EraStatus = "8 60/2048 4 48".parse().unwrap();
         assert_eq!(status.snapshot, Some(48));
-        for bad in ["", "Error", "8 49 3 -", "8 49/2048 3", "8 49/2048 3 - -"] {
+        for word in ["Error", "Fail"] {
+            assert_eq!(word.parse::<EraStatus>(), Err(BadText::Failed(word.into())));
+        }
+        for bad in ["", "Errors", "8 49 3 -", "8 49/2048 3", "8 49/2048 3 - -"] {
             assert!(bad.parse::<EraStatus>().is_err(), "{bad:?}");
         }
     }

@@ -5,6 +5,7 @@
 //! It is found by what the kernel says alone, so that a line in eratab that was changed meanwhile does not matter.
 
 use std::fs::File;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 
@@ -12,14 +13,16 @@ use anyhow::{Context, bail};
 use devicemapper::Device;
 use uuid::Uuid;
 
-use super::disk::path_of;
+use super::cut::Emergency;
+use super::disk::{lock_device, path_of};
 use super::dm::Dm;
 use super::eratab::Name;
+use super::growth::Growth;
 use super::header;
-use super::lock::lock;
 use super::stack::{self, Layer};
 use super::table::Target;
-use super::traces::Traces;
+use super::traces::{Mark, Traces};
+use super::untracked;
 use crate::blockio::Source;
 use crate::report;
 use crate::units::{BlockSize, SECTOR_BYTES};
@@ -38,6 +41,8 @@ pub struct Tracked {
     pub number: Device,
     /// The device that dm-era keeps its metadata on.
     pub metadata: Device,
+    /// The device that dm-era passes I/O on to.
+    pub origin: Device,
     /// Its size in bytes.
     pub bytes: u64,
     /// Size of its blocks.
@@ -55,6 +60,8 @@ pub struct Stack {
     pub data: Device,
     /// Space for snapshots, and how much, in sectors.
     pub cow: Option<(Device, u64)>,
+    /// By what the data device has grown.
+    pub growth: Option<Growth>,
 }
 
 /// The namespace of the identities of bare devices, which have none of their own.
@@ -64,22 +71,26 @@ impl Tracked {
     /// Finds an active device and takes its lock; cleans up after a command that has died.
     pub fn find(dm: &Dm, name: &Name) -> anyhow::Result<Self> {
         let name = name.as_str();
-        let era = era_table(dm, name)?;
         let stack_uuid = dm.state(name)?.and_then(|state| uuid_of(&state.uuid));
+        if stack_uuid.is_none() {
+            refuse_bare(dm, name)?;
+        }
         let metadata_disk = match stack_uuid {
-            Some(_) => below(dm, &Layer::Metadata.name(name))?,
-            None => era.metadata,
+            Some(_) if dm.state(name)?.is_some_and(|state| state.live) => {
+                below(dm, &Layer::Metadata.name(name))?
+            }
+            _ => era_table(dm, name)?.metadata,
         };
         let path = path_of(metadata_disk)?;
-        let file = File::open(&path).with_context(|| path.display().to_string())?;
-        lock(&file, &path)?;
+        let file = lock_device(metadata_disk)?;
+        if recover(dm, name, stack_uuid)? {
+            report::note(format_args!("{name}: cleaned up after an interrupted command"));
+        }
+        untracked::refuse(dm, name, stack_uuid.is_some())?;
         // It may have been closed, or opened anew, while the lock was waited for.
         let era = era_table(dm, name)?;
         let (stack, device, generation) = match stack_uuid {
             Some(uuid) => {
-                if stack::recover(dm, name, uuid)? {
-                    report::note(format_args!("{name}: cleaned up after an interrupted command"));
-                }
                 let (stack, generation) = stack_of(dm, name, uuid, &path)?;
                 (Some(stack), uuid, generation)
             }
@@ -89,27 +100,28 @@ impl Tracked {
             }
         };
         let sectors = u32::try_from(era.block_sectors).context("block size")?;
-        let tracked = Self {
+        Ok(Self {
             name: name.into(),
             stack,
             device,
             generation,
             number: era.number,
             metadata: era.metadata,
+            origin: era.origin,
             bytes: era.sectors * SECTOR_BYTES,
             block_size: BlockSize::from_sectors(sectors)?,
             lock: file,
-        };
-        tracked.recover(dm)?;
-        Ok(tracked)
+        })
     }
 
     /// Undoes whatever a cut has done to the device and not undone. May be repeated.
     pub fn recover(&self, dm: &Dm) -> anyhow::Result<()> {
-        if let Some(stack) = self.stack {
-            stack::recover(dm, &self.name, stack.uuid)?;
-        }
-        Traces::of(&self.name).clean_up(dm)
+        recover(dm, &self.name, self.stack.map(|stack| stack.uuid)).map(drop)
+    }
+
+    /// Lets writes to it through again, prepared.
+    pub fn emergency(&self) -> io::Result<Emergency> {
+        Emergency::prepare(&self.name, self.stack.is_some(), self.origin, self.bytes / SECTOR_BYTES)
     }
 
     /// Opens the metadata for reading while the kernel uses them.
@@ -125,6 +137,42 @@ impl Tracked {
     }
 }
 
+/// Nothing but the marks tells that a bare device was one of dm-era.
+fn refuse_bare(dm: &Dm, name: &str) -> anyhow::Result<()> {
+    let traces = Traces::of(name);
+    if traces.has(Mark::Suspended) {
+        untracked::see_to(dm, name, None)?;
+    }
+    if traces.has(Mark::Untracked) { untracked::refuse(dm, name, false) } else { Ok(()) }
+}
+
+/// Undoes what a command of ours has left, and refuses what somebody else holds suspended. Returns whether there was
+/// something.
+pub fn recover(dm: &Dm, name: &str, stack: Option<Uuid>) -> anyhow::Result<bool> {
+    let traces = Traces::of(name);
+    let is_held = match stack {
+        Some(uuid) => stack::held(dm, name, uuid)?,
+        None => dm.state(name)?.filter(|state| state.suspended && state.live).map(|_| name.into()),
+    };
+    if let Some(device) = is_held
+        && !traces.has(Mark::Suspended)
+    {
+        let cure =
+            if stack.is_some() { format!("era open {name}") } else { format!("dmsetup resume {name}") };
+        bail!(
+            "{device}: is suspended or about to be changed, not by a command of era: whoever is at work on it should end \
+             that; if nobody is, `{cure}` puts it in order"
+        );
+    }
+    let done = match stack {
+        Some(uuid) => stack::recover(dm, name, uuid)?,
+        None => false,
+    };
+    traces.clean_up(dm)?;
+    untracked::see_to(dm, name, stack)?;
+    Ok(done)
+}
+
 impl AsFd for Tracked {
     /// The lock.
     fn as_fd(&self) -> BorrowedFd<'_> {
@@ -132,16 +180,29 @@ impl AsFd for Tracked {
     }
 }
 
+/// The names of all active devices that are tracked or should be.
+pub fn active(dm: &Dm) -> anyhow::Result<Vec<String>> {
+    let mut names = dm.era_devices(|uuid| uuid_of(uuid).is_some())?;
+    for name in Traces::devices_with(Mark::Untracked) {
+        if !names.contains(&name) && dm.state(&name)?.is_some() {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
 /// The data device and the metadata device that an active device is on, and whether it is a stack of ours.
 pub fn devices_of(dm: &Dm, name: &str) -> anyhow::Result<(Device, Device, bool)> {
-    let era = era_table(dm, name)?;
     let uuid = dm.state(name)?.and_then(|state| uuid_of(&state.uuid));
     match uuid {
         Some(_) => {
             let layer = |layer: Layer| below(dm, &layer.name(name));
             Ok((layer(Layer::Data)?, layer(Layer::Metadata)?, true))
         }
-        None => Ok((era.origin, era.metadata, false)),
+        None => {
+            let era = era_table(dm, name)?;
+            Ok((era.origin, era.metadata, false))
+        }
     }
 }
 
@@ -193,7 +254,7 @@ fn stack_of(dm: &Dm, name: &str, uuid: Uuid, metadata: &std::path::Path) -> anyh
         None => None,
     };
     let data = below(dm, &Layer::Data.name(name))?;
-    Ok((Stack { uuid, data, cow }, header.generation))
+    Ok((Stack { uuid, data, cow, growth: header.growth }, header.generation))
 }
 
 /// Nothing in the metadata of a bare device tells one life of theirs from another. This tells devices and block sizes

@@ -26,4 +26,4 @@ mod superblock;
 
 pub use changed::{Changed, ChangedError, View, changed_since};
 pub use error::{MetadataError, Problem};
-pub use superblock::Superblock;
+pub use superblock::{Superblock, snapshot_at, superblock};

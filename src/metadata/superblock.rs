@@ -6,6 +6,7 @@
 
 use super::block::{BLOCK_BYTES, Block, Blocks};
 use super::error::{MetadataError, Problem};
+use crate::blockio::ReadAt;
 use crate::units::{BlockSize, Era, MAX_BLOCKS, SECTOR_BYTES};
 
 /// Where the live superblock is.
@@ -45,6 +46,11 @@ pub struct Superblock {
     pub(super) metadata_snap: Option<u64>,
 }
 
+/// Reads the superblock of metadata that nobody uses.
+pub fn superblock(source: &dyn ReadAt) -> Result<Superblock, MetadataError> {
+    read_live(&Blocks::new(source))
+}
+
 /// Reads the live superblock.
 pub(super) fn read_live(blocks: &Blocks) -> Result<Superblock, MetadataError> {
     let mut attempts = 1;
@@ -56,6 +62,11 @@ pub(super) fn read_live(blocks: &Blocks) -> Result<Superblock, MetadataError> {
             result => return unpack(&result?, blocks.count()),
         }
     }
+}
+
+/// The superblock of the metadata snapshot at a place.
+pub fn snapshot_at(source: &dyn ReadAt, location: u64) -> Result<Superblock, MetadataError> {
+    read_snapshot(&Blocks::new(source), location)
 }
 
 /// Reads the metadata snapshot that the live superblock points to.

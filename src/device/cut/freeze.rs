@@ -6,11 +6,11 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
 use rustix::io::Errno;
 
 use super::barrier::suspend_and_resume;
-use super::{emergency, issue, next_era};
+use super::{held_too_long, issue, next_era};
 use crate::device::dm::Dm;
 use crate::device::failpoint;
 use crate::device::guardian::{Guardian, Verdict};
@@ -19,6 +19,17 @@ use crate::device::traces::{Mark, Traces};
 use crate::device::tracked::Tracked;
 use crate::sys::{self, LockedMemory};
 use crate::units::Era;
+
+/// How a freeze ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// When it should: what was read until then is of one moment.
+    InTime,
+    /// As the limit had passed.
+    LimitPassed,
+    /// By somebody else, who knows when.
+    ByOthers,
+}
 
 /// Frozen filesystems. Dropped, they are thawed by the guardian.
 pub struct Freeze<'a> {
@@ -29,8 +40,8 @@ pub struct Freeze<'a> {
     frozen: usize,
     begin: Instant,
     limit: Duration,
-    /// For how long it lasted, and whether for the whole time that was asked for.
-    ended: Option<(Duration, Verdict)>,
+    /// For how long it lasted, and how it ended.
+    ended: Option<(Duration, Ended)>,
     /// The era that the next increment begins with.
     pub next: Era,
 }
@@ -44,7 +55,7 @@ impl<'a> Freeze<'a> {
             return Ok(None);
         }
         let steps = suspend_and_resume(&tracked.name)?;
-        let undo = emergency(&tracked.name, tracked.stack.is_some())?;
+        let undo = tracked.emergency()?;
         let mut guardian = Guardian::start(tracked, &mounts, limit)?;
         failpoint::reach("guarded");
         let traces = Traces::of(&tracked.name);
@@ -76,32 +87,37 @@ impl<'a> Freeze<'a> {
         // A little before the guardian would do it.
         if self.ended.is_none() && self.begin.elapsed() >= self.limit.mul_f32(0.9) {
             self.thaw()?;
-            self.ended = self.ended.map(|(held, _)| (held, Verdict::LimitPassed));
+            self.ended = self.ended.map(|(held, _)| (held, Ended::LimitPassed));
         }
         Ok(())
     }
 
     /// Ends the freeze. Says for how long it lasted, and whether it lasted until now.
-    pub fn thaw(&mut self) -> anyhow::Result<(Duration, Verdict)> {
+    pub fn thaw(&mut self) -> anyhow::Result<(Duration, Ended)> {
         if let Some(ended) = self.ended {
             return Ok(ended);
         }
+        let mut others = false;
         for mount in &self.mounts[..self.frozen] {
             match sys::thaw(&mount.directory) {
-                // The guardian was first.
-                Err(e) if Errno::from_io_error(&e) == Some(Errno::INVAL) => {}
+                // It was thawed before: by the guardian, which says so, or by another program.
+                Err(e) if Errno::from_io_error(&e) == Some(Errno::INVAL) => others = true,
                 result => result.with_context(|| format!("{}: cannot thaw", mount.path.display()))?,
             }
         }
         let held = self.begin.elapsed();
         failpoint::reach("thawed");
-        let verdict = self.guardian.disarm()?;
-        self.ended = Some((held, verdict));
-        Ok((held, verdict))
+        let ended = match self.guardian.disarm()? {
+            Verdict::LimitPassed => Ended::LimitPassed,
+            Verdict::InTime if others => Ended::ByOthers,
+            Verdict::InTime => Ended::InTime,
+        };
+        self.ended = Some((held, ended));
+        Ok((held, ended))
     }
 
     /// Ends it for good.
-    pub fn finish(mut self) -> anyhow::Result<(Duration, Verdict)> {
+    pub fn finish(mut self) -> anyhow::Result<(Duration, Ended)> {
         let ended = self.thaw()?;
         let traces = Traces::of(&self.tracked.name);
         traces.wipe(Mark::Frozen)?;
@@ -114,6 +130,10 @@ impl<'a> Freeze<'a> {
     fn freeze_all(&mut self) -> anyhow::Result<()> {
         for mount in &self.mounts {
             let path = mount.path.display();
+            // Whoever stood still here for so long would freeze what the guardian has thawed.
+            if self.begin.elapsed() >= self.limit {
+                bail!("{}", held_too_long(&self.tracked.name));
+            }
             sys::freeze(&mount.directory).map_err(|e| match Errno::from_io_error(&e) {
                 Some(Errno::BUSY) => anyhow!(
                     "{path}: is frozen already by another program; fsfreeze --unfreeze {path} ends that"

@@ -18,6 +18,7 @@
 //! the root filesystem may be what waits. A guardian process undoes everything if this one cannot.
 
 mod barrier;
+mod emergency;
 mod freeze;
 mod snapshot;
 
@@ -28,46 +29,43 @@ use anyhow::{Context, anyhow, bail};
 use rustix::io::Errno;
 
 pub use barrier::barrier;
-pub use freeze::Freeze;
-pub use snapshot::{Overflow, Snapshot};
+pub use emergency::Emergency;
+pub use freeze::{Ended, Freeze};
+pub use snapshot::{Lost, Snapshot};
 
 use super::dm::Dm;
 use super::failpoint;
 use super::guardian::{Guardian, Verdict};
-use super::stack::Layer;
+use super::room;
 use super::tracked::Tracked;
 use crate::sys::{DmRequest, LockedMemory};
 use crate::units::Era;
 
-/// What lets writes through again, whatever the moment: to be issued all, in this order, ignoring what they return.
-pub(super) fn emergency(name: &str, stack: bool) -> io::Result<Vec<DmRequest>> {
-    let data = Layer::Data.name(name);
-    let below = [DmRequest::clear(&data)?, DmRequest::resume(&data)?];
-    let own = DmRequest::resume(name)?;
-    Ok(if stack { below.into_iter().chain([own]).collect() } else { vec![own] })
-}
-
-/// The cursor's era, if the cut were now.
+/// The cursor's era, if the cut were now, and whether there may be one: it must be possible to resume the device.
 fn next_era(dm: &Dm, tracked: &Tracked) -> anyhow::Result<Era> {
-    let now = dm.era_status(&tracked.name)?.era;
-    let next = now.checked_add(1).with_context(|| {
+    let status = dm.era_status(&tracked.name)?;
+    room::check(tracked, &status)?;
+    let next = status.era.checked_add(1).with_context(|| {
         format!("{}: the last of all eras has come; remove tracking and create it again", tracked.name)
     })?;
     Ok(Era(next))
 }
 
+/// The moment after dm-era is resumed, the last step.
+const RESUMED: &str = "resumed";
+
 /// Something to do while writes wait, and the name of the moment after it.
 type Step = (&'static str, DmRequest);
 
 /// Issues requests one after another with nothing in between. Where one fails, all is undone.
-fn issue(dm: &Dm, tracked: &Tracked, steps: &[Step], undo: &[DmRequest]) -> anyhow::Result<()> {
+fn issue(dm: &Dm, tracked: &Tracked, steps: &[Step], undo: &Emergency) -> anyhow::Result<()> {
     for (step, request) in steps {
         let result = dm.issue(request);
         if let Err(e) = result {
-            for request in undo {
-                // Fails where there is nothing to be done.
-                let _ = dm.issue(request);
-            }
+            // Of a suspend that failed, nothing is to be concluded for the resume.
+            let failure = (*step == RESUMED).then_some(&e);
+            // The first error is the one to tell of. The guardian tries again.
+            let _ = undo.issue(dm, failure);
             return Err(explain(e, &tracked.name, step));
         }
         failpoint::reach(step);
@@ -91,7 +89,7 @@ fn explain(error: io::Error, name: &str, step: &str) -> anyhow::Error {
 
 /// Holds writes back for some steps, under a guardian; says for how long.
 fn hold(dm: &Dm, tracked: &Tracked, guardian: &mut Guardian, steps: &[Step]) -> anyhow::Result<Duration> {
-    let undo = emergency(&tracked.name, tracked.stack.is_some())?;
+    let undo = tracked.emergency()?;
     let memory = LockedMemory::new().context("cannot lock memory; see ulimit -l")?;
     let begin = Instant::now();
     guardian.arm()?;
@@ -103,10 +101,13 @@ fn hold(dm: &Dm, tracked: &Tracked, guardian: &mut Guardian, steps: &[Step]) -> 
     result?;
     match verdict? {
         Verdict::InTime => Ok(held),
-        Verdict::LimitPassed => bail!(
-            "{}: writes were held back for longer than the limit, and were let through; try again, or with a longer \
-             --freeze-timeout",
-            tracked.name
-        ),
+        Verdict::LimitPassed => bail!("{}", held_too_long(&tracked.name)),
     }
+}
+
+fn held_too_long(name: &str) -> String {
+    format!(
+        "{name}: writes were held back for longer than the limit, and were let through; try again, or with a longer \
+         --freeze-timeout"
+    )
 }

@@ -9,8 +9,9 @@
 //!                        NAME-snap (snapshot) ─────────── disk, and NAME-cow
 //! ```
 
+use std::cell::Cell;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use thiserror::Error;
@@ -23,6 +24,7 @@ use crate::device::failpoint;
 use crate::device::guardian::Guardian;
 use crate::device::stack::Layer;
 use crate::device::table::{SnapshotStatus, Target};
+use crate::device::traces::{Mark, Traces};
 use crate::device::tracked::Tracked;
 use crate::report;
 use crate::sys::DmRequest;
@@ -32,13 +34,23 @@ use crate::units::{Era, SECTOR_BYTES};
 /// kernel's table of chunks stays small.
 const CHUNK_SECTORS: u64 = 32;
 
-/// The snapshot was overwritten with more changes than its space holds.
+/// The snapshot is of no use any more. The kernel has one word for both reasons.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
-#[error("more was written during the copy than the {} of snapshot space hold", report::size(*.space))]
-pub struct Overflow {
+#[error(
+    "the snapshot was lost: more was written during the copy than the {} of snapshot space hold, or writing to that space \
+     failed, which the kernel's log would say{}",
+    report::size(*.space),
+    .seen.map_or(String::new(), |used| format!("; not long before, {} were in use", report::size(used)))
+)]
+pub struct Lost {
     /// Bytes of copy-on-write space.
     pub space: u64,
+    /// How many of them were in use when they were last looked at.
+    pub seen: Option<u64>,
 }
+
+/// How often to look how much of the space is in use.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// A snapshot of a tracked device. Dropped, it is taken away by its guardian.
 pub struct Snapshot<'a> {
@@ -53,6 +65,8 @@ pub struct Snapshot<'a> {
     pub next: Era,
     /// For how long writes were held back.
     pub held: Duration,
+    /// When its space was last looked at, and how many bytes of it were in use.
+    seen: Cell<(Instant, Option<u64>)>,
 }
 
 impl<'a> Snapshot<'a> {
@@ -68,6 +82,7 @@ impl<'a> Snapshot<'a> {
         // First of all, as whatever is made from now on is its to take away.
         let mut guardian = Guardian::start(tracked, &[], limit)?;
         failpoint::reach("guarded");
+        Traces::of(name).leave(Mark::Suspended)?;
         // udev learns from the first table that this device is ours, which it remembers when the cut's resume tells it
         // nothing; or the filesystem on it would be found a second time.
         dm.create(&snap, &Layer::Snapshot.uuid(stack.uuid), sectors, &Target::Error, Audience::Ourselves)?;
@@ -87,17 +102,32 @@ impl<'a> Snapshot<'a> {
         let number = dm.state(&snap)?.with_context(|| format!("{snap}: is gone"))?.number;
         let path = path_of(number)?;
         let source = Source::open(&path).with_context(|| path.display().to_string())?;
-        Ok(Self { dm, tracked, guardian, source, path, next, held })
+        let seen = Cell::new((Instant::now(), None));
+        Ok(Self { dm, tracked, guardian, source, path, next, held, seen })
+    }
+
+    /// Notes how full it is. To be called now and then during the copy.
+    pub fn look(&self) {
+        let (when, seen) = self.seen.get();
+        if when.elapsed() < LOOK {
+            return;
+        }
+        let used = match self.dm.snapshot_status(&Layer::Snapshot.name(&self.tracked.name)) {
+            Ok(SnapshotStatus::Valid { used, .. }) => Some(used * SECTOR_BYTES),
+            // Whether it is lost is asked at the end.
+            _ => seen,
+        };
+        self.seen.set((Instant::now(), used));
     }
 
     /// Whether what was read from it is right.
-    pub fn check(&self) -> anyhow::Result<Result<(), Overflow>> {
+    pub fn check(&self) -> anyhow::Result<Result<(), Lost>> {
         Ok(match self.dm.snapshot_status(&Layer::Snapshot.name(&self.tracked.name))? {
             SnapshotStatus::Valid { .. } => Ok(()),
             SnapshotStatus::Lost(_) => {
                 let sectors =
                     self.tracked.stack.and_then(|stack| stack.cow).map_or(0, |(_, sectors)| sectors);
-                Err(Overflow { space: sectors * SECTOR_BYTES })
+                Err(Lost { space: sectors * SECTOR_BYTES, seen: self.seen.get().1 })
             }
         })
     }

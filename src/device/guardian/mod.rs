@@ -32,6 +32,7 @@ use uuid::Uuid;
 use super::mounts::Mount;
 use super::tracked::Tracked;
 use crate::sys::interrupt_on_alarm;
+use crate::units::SECTOR_BYTES;
 
 pub use process::run;
 
@@ -45,6 +46,10 @@ pub struct Charge {
     name: String,
     /// The uuid of its stack, if it has one.
     stack: Option<Uuid>,
+    /// The device that dm-era passes I/O on to, `MAJOR:MINOR`.
+    origin: String,
+    /// Its size in sectors.
+    sectors: u64,
     /// Descriptors of the filesystems to thaw.
     filesystems: Vec<RawFd>,
     /// How long writes may be held back.
@@ -79,6 +84,8 @@ impl Guardian {
         let charge = Charge {
             name: tracked.name.clone(),
             stack: tracked.stack.map(|stack| stack.uuid),
+            origin: tracked.origin.to_string(),
+            sectors: tracked.bytes / SECTOR_BYTES,
             filesystems: filesystems.iter().map(|mount| mount.directory.as_raw_fd()).collect(),
             limit,
             parent: rustix::process::getpid().as_raw_pid(),

@@ -16,12 +16,11 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
 use super::Charge;
 use super::alarm::Alarm;
-use crate::device::cut::emergency;
+use crate::device::cut::Emergency;
 use crate::device::dm::Dm;
-use crate::device::stack;
-use crate::device::traces::Traces;
+use crate::device::tracked;
 use crate::report;
-use crate::sys::{DmRequest, LockedMemory, adopt, thaw};
+use crate::sys::{LockedMemory, adopt, thaw};
 
 /// After the limit, how often to undo what the parent may have done since.
 const REPEAT: Duration = Duration::from_millis(100);
@@ -58,16 +57,17 @@ struct Guarding {
     dm: Dm,
     charge: Charge,
     /// What resumes everything.
-    requests: Vec<DmRequest>,
+    emergency: Emergency,
     filesystems: Vec<OwnedFd>,
     alarm: Alarm,
 }
 
 impl Guarding {
     fn new(charge: Charge) -> anyhow::Result<Self> {
+        let origin = charge.origin.parse().ok().context("the number of the device below")?;
         Ok(Self {
             dm: Dm::open()?,
-            requests: emergency(&charge.name, charge.stack.is_some())?,
+            emergency: Emergency::prepare(&charge.name, charge.stack.is_some(), origin, charge.sectors)?,
             filesystems: charge.filesystems.iter().map(|&fd| adopt(fd)).collect(),
             alarm: Alarm::for_parent(charge.parent)?,
             charge,
@@ -112,10 +112,8 @@ impl Guarding {
 
     /// Lets writes go on. System calls only; each is tried whatever came of the others.
     fn undo(&self) {
-        for request in &self.requests {
-            // Fails where there is nothing to be done.
-            let _ = self.dm.issue(request);
-        }
+        // Fails where the device is gone.
+        let _ = self.emergency.issue(&self.dm, None);
         for filesystem in &self.filesystems {
             let _ = thaw(filesystem);
         }
@@ -123,10 +121,7 @@ impl Guarding {
 
     /// Takes away what else the parent has left. Nothing is suspended any more.
     fn clean_up(&self) -> anyhow::Result<()> {
-        if let Some(uuid) = self.charge.stack {
-            stack::recover(&self.dm, &self.charge.name, uuid)?;
-        }
-        Traces::of(&self.charge.name).clean_up(&self.dm)?;
+        tracked::recover(&self.dm, &self.charge.name, self.charge.stack)?;
         report::note(format_args!("{}: cleaned up after an interrupted command", self.charge.name));
         Ok(())
     }

@@ -45,6 +45,12 @@ pub enum HeaderError {
     },
 }
 
+/// Words of a header that was not understood, fit for a terminal.
+fn printable(text: &str) -> String {
+    let escape = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    text.chars().map(escape).collect()
+}
+
 /// What only a newer version of the program understands.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 pub enum Newer {
@@ -52,7 +58,7 @@ pub enum Newer {
     #[error("format version {0}")]
     Version(u32),
     /// Features that must be understood to use the device.
-    #[error("it requires {}", .0.join(", "))]
+    #[error("it requires {}", printable(&.0.join(", ")))]
     Features(Vec<String>),
 }
 
@@ -107,7 +113,7 @@ pub enum SlotProblem {
 #[derive(Debug, Error)]
 pub enum Invalid {
     /// Not JSON, a field is missing or of the wrong type.
-    #[error("its payload is malformed: {0}")]
+    #[error("its payload is malformed: {}", printable(&.0.to_string()))]
     Json(#[from] serde_json::Error),
     /// A field holds what it must not.
     #[error("{field} is {found:?}, must be {expected}")]

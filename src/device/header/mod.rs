@@ -17,6 +17,8 @@ mod payload;
 mod slot;
 mod store;
 
+use std::fmt;
+
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -25,8 +27,9 @@ pub use error::{HeaderError, Invalid, Newer, Note, SlotProblem};
 pub use store::{Found, read, wipe, write};
 
 use super::fingerprint::Fingerprint;
+use super::growth::Growth;
 use super::sizing::Layout;
-use crate::units::BlockSize;
+use crate::units::{BlockSize, Era};
 
 /// What is known about a tracked device.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +42,8 @@ pub struct Header {
     pub generation: Uuid,
     /// The device that is tracked.
     pub data: DataDevice,
+    /// By what it has grown in this generation.
+    pub growth: Option<Growth>,
     /// dm-era's block size.
     pub block_size: BlockSize,
     /// Where dm-era's metadata and the copy-on-write space are.
@@ -64,6 +69,8 @@ pub struct DataDevice {
     pub size_bytes: u64,
     /// A name that the device keeps, if it has one.
     pub id: Option<StableId>,
+    /// What it holds, by the uuid of that; it tells devices without a name apart.
+    pub content: Option<StableId>,
     /// Where it was when the header was written: a place to look first, no proof.
     pub path: Option<String>,
 }
@@ -75,6 +82,12 @@ pub struct StableId {
     pub kind: String,
     /// The name.
     pub value: String,
+}
+
+impl fmt::Display for StableId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind, self.value)
+    }
 }
 
 /// How a device is opened.
@@ -91,6 +104,9 @@ pub struct State {
     pub clean: bool,
     /// What the data device looked like when it was closed.
     pub fingerprint: Option<Fingerprint>,
+    /// The era of dm-era's metadata when they were last looked at; 0 where the kernel was about to make them, `None` where
+    /// the device has not been opened in this generation.
+    pub era: Option<Era>,
 }
 
 impl Header {
@@ -108,6 +124,7 @@ impl Header {
             device,
             generation,
             data,
+            growth: None,
             block_size,
             layout,
             options: Options::default(),

@@ -12,11 +12,15 @@ use uuid::Uuid;
 use super::error::{HeaderError, Invalid, Newer};
 use super::{DataDevice, Header, Options, StableId, State};
 use crate::device::fingerprint::Fingerprint;
+use crate::device::growth::Growth;
 use crate::device::sizing::{self, HEADER_BYTES, Layout};
-use crate::units::{BlockSize, Extent, SECTOR_BYTES};
+use crate::units::{BlockSize, Era, Extent, SECTOR_BYTES};
 
-/// Features that this program understands; none has been needed yet.
-const KNOWN_FEATURES: [&str; 0] = [];
+/// Whoever does not know what a device has grown by would leave that out of increments.
+const GROWTH: &str = "growth";
+
+/// Features that this program understands.
+const KNOWN_FEATURES: [&str; 1] = [GROWTH];
 
 /// Regions begin and end at multiples of this many bytes.
 const ALIGNMENT: u64 = 4096;
@@ -32,6 +36,7 @@ struct Wire {
     device: Uuid,
     generation: Uuid,
     data: WireData,
+    growth: Option<WireGrowth>,
     block_sectors: u32,
     layout: WireLayout,
     options: WireOptions,
@@ -44,7 +49,14 @@ struct Wire {
 struct WireData {
     size_bytes: u64,
     id: Option<StableId>,
+    content: Option<StableId>,
     path: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct WireGrowth {
+    from_bytes: u64,
+    before_era: u32,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -68,6 +80,7 @@ struct WireOptions {
 struct WireState {
     clean: bool,
     fingerprint: Option<WireFingerprint>,
+    era: Option<u32>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -86,23 +99,31 @@ pub(super) fn encode(header: &Header, device_bytes: u64) -> Result<Vec<u8>, Inva
         size_bytes: fingerprint.size_bytes,
         blake3: fingerprint.hash.to_hex().to_string(),
     };
+    // Known ones only, or the header would not have been read.
+    let mut required = required(&header.original)?;
+    required.retain(|feature| feature != GROWTH);
+    required.extend(header.growth.map(|_| GROWTH.to_owned()));
     let wire = Wire {
-        // Known ones only, or the header would not have been read.
-        required: required(&header.original)?,
+        required,
         name: header.name.clone(),
         device: header.device,
         generation: header.generation,
         data: WireData {
             size_bytes: header.data.size_bytes,
             id: header.data.id.clone(),
+            content: header.data.content.clone(),
             path: header.data.path.clone(),
         },
+        growth: header
+            .growth
+            .map(|growth| WireGrowth { from_bytes: growth.from_bytes, before_era: growth.before.0 }),
         block_sectors: sectors(header.block_size)?,
         layout: WireLayout { metadata: extent(header.layout.metadata), cow: header.layout.cow.map(extent) },
         options: WireOptions { discards: header.options.discards },
         state: WireState {
             clean: header.state.clean,
             fingerprint: header.state.fingerprint.map(fingerprint),
+            era: header.state.era.map(|era| era.0),
         },
         created: header.created.to_string(),
         changed: header.changed.to_string(),
@@ -127,7 +148,15 @@ pub(super) fn decode(payload: &[u8], sequence: u64, device_bytes: u64) -> Result
         name: wire.name,
         device: wire.device,
         generation: wire.generation,
-        data: DataDevice { size_bytes: wire.data.size_bytes, id: wire.data.id, path: wire.data.path },
+        data: DataDevice {
+            size_bytes: wire.data.size_bytes,
+            id: wire.data.id,
+            content: wire.data.content,
+            path: wire.data.path,
+        },
+        growth: wire
+            .growth
+            .map(|growth| Growth { from_bytes: growth.from_bytes, before: Era(growth.before_era) }),
         block_size: sizing::check_block_size(u64::from(wire.block_sectors) * SECTOR_BYTES)
             .map_err(Invalid::from)?,
         layout: Layout { metadata: extent(wire.layout.metadata), cow: wire.layout.cow.map(extent) },
@@ -135,6 +164,7 @@ pub(super) fn decode(payload: &[u8], sequence: u64, device_bytes: u64) -> Result
         state: State {
             clean: wire.state.clean,
             fingerprint: wire.state.fingerprint.map(fingerprint).transpose()?,
+            era: wire.state.era.map(Era),
         },
         created: time("created", wire.created)?,
         changed: time("changed", wire.changed)?,
@@ -190,10 +220,28 @@ fn check(header: &Header, device_bytes: u64) -> Result<(), Invalid> {
         let expected = "1 to 127 bytes without control characters and slashes";
         return Err(Invalid::Field { field: "name", found: name.clone(), expected });
     }
+    let id = header.data.id.as_ref();
+    let printed = [
+        ("data.id.kind", id.map(|id| &id.kind)),
+        ("data.id.value", id.map(|id| &id.value)),
+        ("data.path", header.data.path.as_ref()),
+    ];
+    for (field, text) in printed {
+        if let Some(text) = text.filter(|text| text.contains(char::is_control)) {
+            let expected = "without control characters";
+            return Err(Invalid::Field { field, found: text.clone(), expected });
+        }
+    }
     let size = header.data.size_bytes;
     if !size.is_multiple_of(SECTOR_BYTES) || size > i64::MAX.cast_unsigned() {
         let expected = "a multiple of 512 below 2^63";
         return Err(Invalid::Field { field: "data.size_bytes", found: size.to_string(), expected });
+    }
+    if let Some(from) = header.growth.map(|growth| growth.from_bytes)
+        && (!from.is_multiple_of(SECTOR_BYTES) || from >= size)
+    {
+        let expected = "a multiple of 512 below the size of the data device";
+        return Err(Invalid::Field { field: "growth.from_bytes", found: from.to_string(), expected });
     }
     sizing::check_block_size(header.block_size.bytes())?;
     sizing::count_blocks(size, header.block_size)?;

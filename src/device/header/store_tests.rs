@@ -9,7 +9,9 @@ use super::super::memory::{Memory, SECTOR};
 use super::super::{DataDevice, Invalid, Options, StableId, State};
 use super::*;
 use crate::device::fingerprint::Fingerprint;
+use crate::device::growth::Growth;
 use crate::device::sizing::{self, Layout};
+use crate::units::Era;
 
 const MIB: u64 = 1 << 20;
 const DEVICE_BYTES: u64 = 8 * MIB;
@@ -22,6 +24,7 @@ fn header() -> Header {
     let data = DataDevice {
         size_bytes: 1 << 30,
         id: Some(StableId { kind: "partuuid".into(), value: "1d0f2a44-01".into() }),
+        content: None,
         path: Some("/dev/vda1".into()),
     };
     let block_size = sizing::check_block_size(512 << 10).unwrap();
@@ -255,8 +258,28 @@ fn unknown_fields_are_kept_and_unknown_required_features_refused() {
     put_payload(&device, VERSION, &payload);
     let error = read(&device).unwrap_err();
     assert_eq!(error.to_string(), "the header was written by a newer version of era: it requires two-cows");
+    payload["required"] = json!(["\u{1b}[2J"]);
+    put_payload(&device, VERSION, &payload);
+    assert!(!read(&device).unwrap_err().to_string().contains(char::is_control));
     put_payload(&device, VERSION + 1, &json!({}));
     assert!(matches!(read(&device), Err(HeaderError::NewerFormat(Newer::Version(2)))));
+}
+
+#[test]
+fn a_growth_must_be_understood_for_as_long_as_it_is_there() {
+    let (device, mut header) = written();
+    assert_eq!(payload_of(&device)["required"], json!([]));
+    for (growth, required) in
+        [(Some(Growth { from_bytes: 512, before: Era(7) }), json!(["growth"])), (None, json!([]))]
+    {
+        for _ in 0..2 {
+            header.growth = growth;
+            write(&mut header, &device, &device).unwrap();
+            assert_eq!(payload_of(&device)["required"], required);
+            header = read(&device).unwrap().header;
+            assert_eq!(header.growth, growth);
+        }
+    }
 }
 
 #[test]
@@ -288,16 +311,26 @@ fn what_is_not_fit_for_use_is_refused() {
         ("/data/size_bytes", json!(u64::MAX - 511), "below 2^63"),
         ("/data/size_bytes", json!(-1), "malformed"),
         ("/data/size_bytes", json!(1u64 << 60), "are too many"),
+        ("/growth", json!({"from_bytes": 513, "before_era": 1}), "multiple of 512 below"),
+        ("/growth", json!({"from_bytes": 1u64 << 30, "before_era": 1}), "multiple of 512 below"),
+        ("/growth", json!({"from_bytes": 512}), "malformed"),
         ("/created", json!("yesterday"), "RFC 3339"),
         ("/device", json!("yesterday"), "malformed"),
         ("/name", json!("a/b"), "slashes"),
         ("/name", json!(""), "slashes"),
+        ("/data/id", json!({"kind": "wwid", "value": "\u{1b}[2J"}), "data.id.value is"),
+        ("/data/id", json!({"kind": "\u{9b}2J", "value": "x"}), "data.id.kind is"),
+        ("/data/path", json!("/dev/\rsda"), "data.path is"),
+        ("/device", json!("\u{1b}"), "malformed"),
+        ("/block_sectors", json!("\u{1b}[2J"), "malformed"),
+        ("/created", json!("\u{1b}[2J"), "RFC 3339"),
         ("/state", json!({"clean": true, "fingerprint": {"list": 1, "size_bytes": 1, "blake3": "00"}}), "64"),
         ("", json!({}), "missing field"),
     ];
     for (path, value, message) in cases {
         let said = refused(path, value);
         assert!(said.contains(message), "{path}: {said}");
+        assert!(!said.contains(char::is_control), "{path}: {said:?}");
     }
     put_payload(&device, VERSION, &json!([1]));
     assert!(matches!(read(&device), Err(HeaderError::Invalid(Invalid::Json(_)))));
@@ -316,12 +349,14 @@ proptest! {
     fn any_header_survives(
         name in prop::option::of("[^/\\p{Cc}]{1,30}"),
         ids in any::<(u128, u128)>(),
-        id in prop::option::of((".{0,40}", ".{0,200}")),
+        id in prop::option::of(("\\P{Cc}{0,40}", "\\P{Cc}{0,200}")),
         sectors in 1u64..1 << 34,
         discards: bool,
         clean: bool,
         print in prop::option::of((any::<u32>(), any::<u64>(), any::<[u8; 32]>())),
         cow in prop::option::of(0u64..3 * MIB),
+        growth in prop::option::of(any::<u32>()),
+        era in prop::option::of(any::<u32>()),
     ) {
         let device = device();
         let mut header = header();
@@ -329,12 +364,13 @@ proptest! {
         header.device = Uuid::from_u128(ids.0);
         header.generation = Uuid::from_u128(ids.1);
         let id = id.map(|(kind, value)| StableId { kind, value });
-        header.data = DataDevice { size_bytes: sectors * 512, id, path: None };
+        header.data = DataDevice { size_bytes: sectors * 512, content: id.clone(), id, path: None };
+        header.growth = growth.filter(|_| sectors > 1).map(|era| Growth { from_bytes: 512, before: Era(era) });
         header.layout = sizing::layout(DEVICE_BYTES, 2048, cow).unwrap();
         header.options = Options { discards };
         let fingerprint =
             print.map(|(list, size_bytes, hash)| Fingerprint { list, size_bytes, hash: hash.into() });
-        header.state = State { clean, fingerprint };
+        header.state = State { clean, fingerprint, era: era.map(Era) };
         write(&mut header, &device, &device).unwrap();
         let found = read(&device).unwrap().header;
         prop_assert_eq!(Header { original: Map::new(), ..found }, header);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # What writes to the data device while it is closed bypasses tracking. It is noticed when the device is opened: tracking
 # begins anew, and cursors of before are refused. Reading alone makes no difference.
+# time limit: 120
 # needs: mkfs.xfs mkfs.btrfs
 
 # bypassed_by COMMAND...: whether opening notices it.
@@ -9,7 +10,7 @@ bypassed_by() {
     "$@"
     era open --meta "$meta" >opened 2>said
     cat said
-    grep -q "something wrote to $data while it was closed" said
+    grep -q "something wrote to the data device while it was closed" said
 }
 generation() {
     era status "$name" --json | sed -n 's/.*"generation":"\([^"]*\)".*/\1/p'
@@ -40,6 +41,7 @@ mount_raw() {
     umount /run/mnt
 }
 
+swap_uuid=11111111-2222-4333-8444-555555555555
 for kind in ext4 xfs btrfs swap; do
     name=$kind
     case $kind in
@@ -50,7 +52,7 @@ for kind in ext4 xfs btrfs swap; do
     create_stack "$name" $size 16M
     cursor=
     case $kind in
-    swap) mkswap -q "/dev/mapper/$name" ;;
+    swap) mkswap -q -U $swap_uuid "/dev/mapper/$name" ;;
     *) "mkfs.$kind" -q "/dev/mapper/$name" ;;
     esac
     send "$name" mirror
@@ -66,7 +68,7 @@ for kind in ext4 xfs btrfs swap; do
         assert_begun_anew mount_raw
         ;;
     btrfs) assert_begun_anew mount_raw ;;
-    swap) assert_begun_anew mkswap -q "$data" ;;
+    swap) assert_begun_anew mkswap -q -L other -U $swap_uuid "$data" ;;
     esac
     era close --meta "$meta"
     rm mirror
@@ -76,6 +78,9 @@ done
 
 # Where nothing says that it was closed in order, that is said, and tracking goes on: marks are complete.
 create_stack crash 16M 16M
+mkfs.ext4 -q /dev/mapper/crash
+era close --meta "$meta"
+era open --meta "$meta"
 name=crash
 cursor=
 send crash mirror

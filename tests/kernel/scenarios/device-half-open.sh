@@ -4,6 +4,10 @@
 # time limit: 120
 
 create_stack vol 16M 16M
+# By this the data device, which has no name, is recognized after a crash.
+mkswap -q /dev/mapper/vol
+era close --meta "$meta"
+era open --meta "$meta"
 cursor=
 send vol mirror
 write_blocks /dev/mapper/vol 1024 5 1

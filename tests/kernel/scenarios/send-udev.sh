@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # With udev: it makes the nodes, nothing waits for it while the device is suspended, and the filesystem is found on the
-# tracked device only, not on the layers below it, nor on a snapshot while there is one.
+# tracked device only, not on the layers below it, nor on a snapshot while there is one. A look at the state has it look
+# at nothing anew.
 # needs: udevadm
 
 uuid=11111111-2222-4333-8444-555555555555
@@ -23,6 +24,17 @@ start_udev
 create_stack vol 32M 16M
 mkfs.ext4 -q -U $uuid /dev/mapper/vol
 assert_found_on_vol
+
+# udev takes it for a change when a disk is closed that was open for writing.
+udevadm monitor --udev --subsystem-match=block >events &
+monitor=$!
+wait_until grep -q "^UDEV" events
+era status vol >status
+udevadm settle
+udevadm trigger --action=change /dev/mapper/vol
+wait_until grep -q "$(device_of vol)" events
+assert_equal "" "$(grep loop events || true)" "events that era status made"
+kill $monitor
 mount /dev/mapper/vol /run/mnt
 
 # What reads the stream lets it wait with its snapshot in place.

@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# `era status` while devices come and go, as the snapshots of sends do: those that are gone are not shown, and nothing fails.
+
+create_stack vol 16M 16M
+dmsetup create odd --table "0 8 zero"
+bare_data=$(new_disk bare-data 8M)
+bare_meta=$(new_disk bare-meta 4M)
+make_era bare "$bare_data" "$bare_meta" 128
+
+ERA_FAILPOINT=status-listed=stop era status >out 2>err &
+sender=$!
+wait_until is_stopped $sender
+dmsetup remove odd
+dmsetup remove bare
+kill -CONT $sender
+wait $sender || fail "$(cat out err)"
+grep "^vol  *open" out
+! grep bare out || fail "$(cat out)"
+assert_equal "" "$(cat err)" "messages"

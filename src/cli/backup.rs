@@ -18,12 +18,17 @@ Examples:
   Both here:
       era backup data /mnt/usb/data
 
+Each run also reads some of the blocks that have not changed, as dm-era says, and
+compares them with the repository's hashes. If one differs, something wrote past
+the tracker, or the repository is damaged: the point is kept, marked as suspect,
+and the run fails; era verify --repair mends it.
+
 The first run copies everything, the later ones what changed since the last point.
 If tracking began anew, or the first copy broke off, everything is read, but only
 what is different is sent. ssh is used as it is set up, keys, ports and jump hosts
 in ~/.ssh/config included; both machines need era.
 
-Exit status: 0 a point was added; 2 an error, and none was.";
+Exit status: 0 a point was added; 2 an error: none was, or it is suspect.";
 
 /// Add a point to a repository: the device as it is now
 #[derive(clap::Args)]
@@ -55,6 +60,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "SIZE", value_parser = size::parse)]
     bandwidth_limit: Option<u64>,
 
+    /// Compare one in N of the blocks that have not changed, too, other ones each time; 0 for none
+    #[arg(long, value_name = "N", default_value = "1000")]
+    audit: u64,
+
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -84,6 +93,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         target: args.target.clone(),
         reach: Reach { rsh, era: args.remote_era.clone() },
         send_options,
+        audit: args.audit,
+        repair: None,
         limit: args.bandwidth_limit,
         progress: if args.progress { When::Always } else { When::OnTerminal },
     };

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! `era hashes`: what a repository has, as a list of hashes.
 
-use std::io;
 use std::path::PathBuf;
 
 use anyhow::Context;
 
 use crate::report::{Progress, When};
-use crate::repository::base::{prepare, write_list};
+use crate::repository::base::{prepare, stride, write_list};
 use crate::repository::{Access, Repository};
 use crate::sys::raw_stdout;
 
@@ -25,14 +24,24 @@ pub(super) struct Args {
     /// Directory of the repository
     #[arg(value_name = "REPO")]
     repository: PathBuf,
+
+    /// Only one block in N, other ones each time, for era send --audit
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    sample: Option<u64>,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let name = || args.repository.display().to_string();
-    let repository = Repository::open(&args.repository, Access::Write)?;
+    let access = if args.sample.is_some() { Access::Read } else { Access::Write };
+    let repository = Repository::open(&args.repository, access)?;
     let mut manifest =
         repository.manifest()?.with_context(|| format!("{}: there is no repository", name()))?;
+    if let Some(one_in) = args.sample {
+        let stride = stride(manifest.geometry()?.units(), one_in);
+        let first = manifest.audit_next % stride;
+        return write_list(&repository, &manifest, first, stride, raw_stdout()).map(drop).with_context(name);
+    }
     let progress = Progress::new(When::OnTerminal, Some(manifest.device_bytes));
     prepare(&repository, &mut manifest, &progress).with_context(name)?;
-    write_list(&repository, &manifest, io::BufWriter::new(raw_stdout())).map(drop).with_context(name)
+    write_list(&repository, &manifest, 0, 1, raw_stdout()).map(drop).with_context(name)
 }

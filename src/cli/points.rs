@@ -110,6 +110,9 @@ fn describe(manifest: &Manifest, now: Timestamp) -> String {
         );
         text.push_str(line.trim_end());
         text.push('\n');
+        if let Some(note) = &point.note {
+            text.push_str(&format!("        {note}\n"));
+        }
         if let Some(why) = &point.suspect {
             text.push_str(&format!("        SUSPECT: {why}\n"));
         }

@@ -4,6 +4,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use anyhow::bail;
+
 use super::interrupt;
 use crate::report::{self, Progress, When};
 use crate::repository::receive::receive;
@@ -27,6 +29,10 @@ pub(super) struct Args {
     #[arg(value_name = "REPO")]
     repository: PathBuf,
 
+    /// Keep a note with the point
+    #[arg(long, value_name = "TEXT")]
+    note: Option<String>,
+
     /// Show progress even where stderr is not a terminal
     #[arg(long)]
     progress: bool,
@@ -38,7 +44,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         args.repository.display()
     ))?;
     let progress = Progress::new(if args.progress { When::Always } else { When::OnTerminal }, None);
-    let point = receive(&args.repository, io::stdin().lock(), &progress)?;
+    let point = receive(&args.repository, io::stdin().lock(), args.note.as_deref(), &progress)?;
     progress.finish();
     report::note(format_args!(
         "{}: point {}: {} changed",
@@ -46,5 +52,13 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         point.id,
         report::size(point.changed_bytes)
     ));
-    Ok(())
+    match &point.suspect {
+        None => Ok(()),
+        Some(why) => bail!(
+            "{}: point {} is SUSPECT: {why}. Something wrote past the tracker, or the repository is damaged; era verify \
+             --repair {0} SOURCE compares everything and mends it",
+            args.repository.display(),
+            point.id
+        ),
+    }
 }

@@ -11,7 +11,7 @@ use super::{interrupt, print_json};
 use crate::device::cursor::Cursor;
 use crate::device::dm::Dm;
 use crate::device::eratab::Name;
-use crate::device::send::{Estimate, Request, Sent, estimate, send};
+use crate::device::send::{Estimate, Request, Sent, Told, estimate, send};
 use crate::device::tracked::Tracked;
 use crate::report::{self, When};
 use crate::stream::{Consistency, HashListReader, Kind};
@@ -60,6 +60,15 @@ pub(super) struct Args {
     /// Send what is not as in a list of hashes on stdin, as era hashes writes it
     #[arg(long, conflicts_with_all = ["since", "full", "estimate"])]
     compare: bool,
+
+    /// Compare what has not changed with a list of hashes on stdin, as era hashes writes it, and say in the stream
+    /// what differs
+    #[arg(long, conflicts_with_all = ["compare", "estimate"])]
+    audit: bool,
+
+    /// Only that: the stream holds nothing else
+    #[arg(long, requires = "audit")]
+    audit_only: bool,
 
     #[command(flatten)]
     how: How,
@@ -143,12 +152,14 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     if args.estimate {
         return print_estimate(args, &estimate(&dm, &tracked, &request)?);
     }
-    let list = if args.compare {
-        Some(HashListReader::new(io::BufReader::with_capacity(1 << 16, io::stdin()))?)
-    } else {
-        None
+    let list = || HashListReader::new(io::BufReader::with_capacity(1 << 16, io::stdin()));
+    let told = match args {
+        Args { compare: true, .. } => Told::Compare(list()?),
+        Args { audit_only: true, .. } => Told::OnlyAudit(list()?),
+        Args { audit: true, .. } => Told::Audit(list()?),
+        _ => Told::Nothing,
     };
-    let result = send(&dm, &tracked, &request, list, raw_stdout());
+    let result = send(&dm, &tracked, &request, told, raw_stdout());
     // A guardian that had to undo something has done so; this is for when it could not.
     let recovered = tracked.recover(&dm);
     let sent = result?;

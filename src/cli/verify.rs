@@ -1,27 +1,39 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! `era verify`: whether a repository holds what it was given.
+//! `era verify`: whether a repository holds what it was given, or what its device holds.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use serde::Serialize;
 
 use super::print_json;
+use crate::remote::backup::{Job, backup};
+use crate::remote::compare::compare;
+use crate::remote::peer::Reach;
+use crate::remote::place::{SourcePlace, TargetPlace};
 use crate::report::{self, Progress, When};
+use crate::repository::manifest::Manifest;
 use crate::repository::verify::{Damage, verify};
 use crate::repository::{Access, Repository};
+use crate::stream::Audit;
 
 const EXAMPLES: &str = "\
 Examples:
-  era verify /srv/backups/data
-  era verify /srv/backups/data --json
+  Against its own hashes: everything is read, the image and the undo streams
+      era verify /srv/backups/data
+  Against the device, block by block; only hashes are sent
+      era verify /srv/backups/data vm1:data
+  The same, and a new point gets what is different
+      era verify /srv/backups/data vm1:data --repair
 
-Everything is read: the image and the undo streams, against their hashes.
+Blocks that were written since the last point are not compared with the device: the
+next backup has them. What else differs was written past the tracker, or is damage.
 
-Exit status: 0 all is well; 1 something is damaged; 2 an error.";
+Exit status: 0 all is well, or was mended; 1 something is damaged or different;
+2 an error.";
 
-/// Read all of a repository and check it against its hashes
+/// Check a repository against its hashes, or against its device
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
@@ -29,7 +41,22 @@ pub(super) struct Args {
     #[arg(value_name = "REPO")]
     repository: PathBuf,
 
-    /// Print a JSON object for each damage, one a line
+    /// The device that it is of: NAME here, or [USER@]HOST:NAME
+    source: Option<SourcePlace>,
+
+    /// Add a point that has what is different
+    #[arg(long, requires = "source")]
+    repair: bool,
+
+    /// The remote shell, with arguments
+    #[arg(long, value_name = "COMMAND", default_value = "ssh")]
+    rsh: String,
+
+    /// Path of era on the other machine
+    #[arg(long, value_name = "PATH", default_value = "era")]
+    remote_era: String,
+
+    /// Print a JSON object for each damage, one a line; with SOURCE, one object
     #[arg(long)]
     json: bool,
 
@@ -43,14 +70,36 @@ struct Line<'a> {
     damage: &'a Damage,
 }
 
+/// What a comparison with the device found.
+#[derive(Serialize)]
+struct Compared<'a> {
+    compared_units: u64,
+    differing_units: u64,
+    unit_bytes: u64,
+    /// The first of them.
+    units: &'a [u64],
+}
+
 /// Returns whether all is well.
 pub(super) fn run(args: &Args) -> anyhow::Result<bool> {
     let path = &args.repository;
     let repository = Repository::open(path, Access::Read)?;
     let manifest =
         repository.manifest()?.with_context(|| format!("{}: there is no repository", path.display()))?;
-    let progress = Progress::new(if args.progress { When::Always } else { When::OnTerminal }, None);
-    let damages = verify(path, &manifest, &progress, |damage| {
+    match &args.source {
+        None => verify_alone(args, &manifest),
+        Some(source) => {
+            // What it starts takes locks of its own.
+            drop(repository);
+            verify_with(args, &manifest, source)
+        }
+    }
+}
+
+fn verify_alone(args: &Args, manifest: &Manifest) -> anyhow::Result<bool> {
+    let path = &args.repository;
+    let progress = Progress::new(when(args), None);
+    let damages = verify(path, manifest, &progress, |damage| {
         if args.json { print_json(&Line { damage: &damage }) } else { print(&damage) }
     })?;
     progress.finish();
@@ -60,6 +109,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<bool> {
         n => report::note(format_args!("{}: {n} damages in {points} points", path.display())),
     }
     Ok(damages == 0)
+}
+
+fn when(args: &Args) -> When {
+    if args.progress { When::Always } else { When::OnTerminal }
 }
 
 fn print(damage: &Damage) -> anyhow::Result<()> {
@@ -76,4 +129,69 @@ fn print(damage: &Damage) -> anyhow::Result<()> {
         _ => writeln!(out, "{file}: point {}: {}", damage.point, damage.problem),
     }
     .context("cannot write to stdout")
+}
+
+fn verify_with(args: &Args, manifest: &Manifest, source: &SourcePlace) -> anyhow::Result<bool> {
+    let path = args.repository.to_str().context("the path of the repository is not UTF-8")?;
+    let rsh: Vec<String> = args.rsh.split_ascii_whitespace().map(str::to_owned).collect();
+    let reach = Reach { rsh, era: args.remote_era.clone() };
+    let Some(cursor) = manifest.cursor() else {
+        bail!("{path}: the first copy is not whole, or its cursor is not known; make a backup first");
+    };
+    let absolute = std::path::absolute(path).with_context(|| path.to_owned())?;
+    let absolute = absolute.to_str().context("the path of the repository is not UTF-8")?;
+    let audit = compare(source, absolute, &cursor.to_string(), &reach)?;
+    tell(args, manifest, &audit)?;
+    if audit.differing == 0 || !args.repair {
+        return Ok(audit.differing == 0);
+    }
+    let job = Job {
+        source: source.clone(),
+        target: TargetPlace { host: None, path: absolute.into() },
+        reach,
+        send_options: Vec::new(),
+        audit: 0,
+        repair: Some(format!(
+            "repair: {} blocks differed that were not written, as dm-era says",
+            audit.differing
+        )),
+        limit: None,
+        progress: when(args),
+    };
+    let done = backup(&job)?;
+    report::note(format_args!(
+        "{path}: point {} has what was different, {}",
+        done.point.id,
+        report::size(done.point.changed_bytes)
+    ));
+    Ok(true)
+}
+
+fn tell(args: &Args, manifest: &Manifest, audit: &Audit) -> anyhow::Result<()> {
+    if args.json {
+        return print_json(&Compared {
+            compared_units: audit.checked,
+            differing_units: audit.differing,
+            unit_bytes: manifest.unit_bytes,
+            units: &audit.units,
+        });
+    }
+    let mut out = io::stdout().lock();
+    let geometry = manifest.geometry()?;
+    for unit in &audit.units {
+        let extent = geometry.extent(*unit);
+        writeln!(out, "bytes {} to {} of the device differ", extent.offset, extent.end().saturating_sub(1))
+            .context("cannot write to stdout")?;
+    }
+    let more = audit.differing - audit.units.len() as u64;
+    if more > 0 {
+        writeln!(out, "and {more} blocks more").context("cannot write to stdout")?;
+    }
+    report::note(format_args!(
+        "{}: {} blocks compared, {} differ",
+        Path::new(&args.repository).display(),
+        audit.checked,
+        audit.differing
+    ));
+    Ok(())
 }

@@ -2,6 +2,7 @@
 //! Tracked devices: what they are made of, what we keep about them on their metadata device, and how they are put up
 //! and taken down.
 
+mod audit;
 pub mod compare;
 pub mod cursor;
 mod cut;

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use thiserror::Error;
 
+use super::audit::audit;
 use super::compare::Comparer;
 use super::cursor::Cursor;
 use super::cut::{Ended, Freeze, Lost, Snapshot, barrier};
@@ -23,7 +24,9 @@ use crate::copy::{copy_pass, extents};
 use crate::metadata::ChangedError;
 use crate::report::{self, Progress, When};
 use crate::runs::{BlockSet, Run};
-use crate::stream::{BASE, Consistency, Encode, EncoderV2, HashListHeader, HashListReader, Header, Kind};
+use crate::stream::{
+    AUDIT, BASE, Consistency, Encode, EncoderV2, HashListHeader, HashListReader, Header, Kind,
+};
 use crate::units::{BlockSize, Era};
 
 /// What to send, and how.
@@ -110,23 +113,45 @@ pub fn estimate(dm: &Dm, tracked: &Tracked, request: &Request) -> anyhow::Result
     Ok(Estimate { kind, blocks: blocks.len(), bytes, device_bytes: tracked.bytes })
 }
 
-/// Writes a stream of version 2. With a list of hashes, what the receiver has already is left out.
+/// What the receiver has told of what it has.
+pub enum Told<R> {
+    /// Nothing.
+    Nothing,
+    /// Everything: only what is different is sent.
+    Compare(HashListReader<R>),
+    /// A sample: what has not changed is compared with it after the copy.
+    Audit(HashListReader<R>),
+    /// All or a part: that is compared with it, and nothing is sent.
+    OnlyAudit(HashListReader<R>),
+}
+
+/// Writes a stream of version 2.
 pub fn send(
     dm: &Dm,
     tracked: &Tracked,
     request: &Request,
-    list: Option<HashListReader<impl Read>>,
+    told: Told<impl Read>,
     output: impl Write,
 ) -> anyhow::Result<Sent> {
     failpoint::arm();
-    let (kind, since) = match &list {
-        Some(list) => {
+    let (kind, since) = match &told {
+        Told::Nothing => begin(dm, tracked, request)?,
+        Told::Compare(list) => {
             check_list(&list.header, tracked)?;
+            if list.header.first != 0 || list.header.stride != 1 {
+                bail!("{}: the list of hashes is not of all that there is", tracked.name);
+            }
             (Kind::Difference, Era(0))
         }
-        None => begin(dm, tracked, request)?,
+        Told::Audit(list) | Told::OnlyAudit(list) => {
+            check_list(&list.header, tracked)?;
+            let (kind, since) = begin(dm, tracked, request)?;
+            // A stream without contents is nothing that could be received.
+            (if matches!(told, Told::OnlyAudit(_)) { Kind::Difference } else { kind }, since)
+        }
     };
-    let consistency = choose(tracked, request.consistency)?;
+    let only_audit = matches!(told, Told::OnlyAudit(_));
+    let consistency = if only_audit { Consistency::None } else { choose(tracked, request.consistency)? };
     let header = Header {
         device: tracked.device,
         generation: tracked.generation,
@@ -138,20 +163,32 @@ pub fn send(
         time: Timestamp::now(),
     };
     let encoder = EncoderV2::new(output, &header, request.compress, Era(0)).context(WRITING)?;
+    let sent = BlockSet::new(tracked.bytes.div_ceil(tracked.block_size.bytes()));
     let mut sender =
-        Sender { dm, tracked, request, encoder, since, passes: Vec::new(), held: Duration::ZERO };
-    let is_compared = list.is_some();
-    let base = list.map(|list| sender.compare(list)).transpose()?;
+        Sender { dm, tracked, request, encoder, since, passes: Vec::new(), held: Duration::ZERO, sent };
+    let (mut base, mut sample) = (None, None);
+    match told {
+        Told::Nothing => {}
+        Told::Compare(list) => base = Some(sender.compare(list)?),
+        Told::Audit(list) | Told::OnlyAudit(list) => sample = Some(list),
+    }
     let next = match consistency {
+        _ if only_audit => sender.look()?,
         Consistency::Snapshot => sender.converge(Limit::Space(cow_bytes(tracked)))?,
         Consistency::Freeze => sender.converge(Limit::Time(request.freeze_limit))?,
         _ => {
-            if !is_compared {
+            if base.is_none() {
                 sender.pass()?;
             }
             sender.since
         }
     };
+    if let Some(list) = sample {
+        let progress = Progress::new(request.progress, None);
+        let audit = audit(dm, tracked, list, &sender.sent, next, &progress)?;
+        progress.finish();
+        sender.encoder.optional(AUDIT, &audit.pack()).context(WRITING)?;
+    }
     if let Some(base) = base {
         sender.encoder.optional(BASE, &base).context(WRITING)?;
     }
@@ -170,9 +207,6 @@ fn check_list(list: &HashListHeader, tracked: &Tracked) -> anyhow::Result<()> {
             tracked.device,
             list.device
         );
-    }
-    if list.first != 0 || list.stride != 1 {
-        bail!("{}: the list of hashes is not of all that there is", tracked.name);
     }
     Ok(())
 }
@@ -237,9 +271,20 @@ struct Sender<'a, W> {
     since: Era,
     passes: Vec<Pass>,
     held: Duration,
+    /// Blocks that are in the stream, or have changed.
+    sent: BlockSet,
 }
 
 impl<W: Write> Sender<'_, W> {
+    /// Finds out what has changed, and sends nothing. Returns the era from which on changes are not known.
+    fn look(&mut self) -> anyhow::Result<Era> {
+        let (next, held) = barrier(self.dm, self.tracked, self.request.freeze_limit)?;
+        self.held = self.held.max(held);
+        let blocks = changed(self.dm, self.tracked, self.since)?.blocks;
+        blocks.runs().for_each(|run| self.sent.insert(run));
+        Ok(next)
+    }
+
     /// Passes, then a cut, until one succeeds. Returns the next cursor's era.
     fn converge(&mut self, limit: Limit) -> anyhow::Result<Era> {
         loop {
@@ -380,6 +425,7 @@ impl<W: Write> Sender<'_, W> {
         mut each: impl FnMut() -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let bytes = bytes_in(blocks, self.tracked);
+        blocks.runs().for_each(|run| self.sent.insert(run));
         let progress = Progress::new(self.request.progress, Some(bytes));
         let begin = Instant::now();
         let block_size: BlockSize = self.tracked.block_size;

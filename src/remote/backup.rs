@@ -30,6 +30,10 @@ pub struct Job {
     pub reach: Reach,
     /// Arguments for `era send`, such as the consistency.
     pub send_options: Vec<String>,
+    /// One in how many of the blocks that have not changed is compared nevertheless; none where 0.
+    pub audit: u64,
+    /// Compare everything, whatever tracking says, and keep this note with the point.
+    pub repair: Option<String>,
     /// Bytes a second that may go through.
     pub limit: Option<u64>,
     /// When to show progress.
@@ -81,6 +85,7 @@ pub fn backup(job: &Job) -> anyhow::Result<Done> {
     let before = run.state()?;
     let plan = match &before {
         None => Plan::Everything,
+        Some(_) if job.repair.is_some() => Plan::Difference,
         Some(State { cursor: Some(cursor), .. }) => Plan::Since(cursor.clone()),
         Some(_) => Plan::Difference,
     };
@@ -143,6 +148,13 @@ impl Run<'_> {
             .with_context(|| format!("{}: era points says {text:?}", self.receiver.name()))
     }
 
+    /// What the repository has.
+    fn hashes(&self, options: &[&str]) -> anyhow::Result<Worker> {
+        let command = self.receiver.era(&self.receiver_args(&[&["hashes"], options].concat()));
+        let what = format!("era hashes on {}", self.receiver.name());
+        Worker::start(what, command, Some(Stdio::null()), true)
+    }
+
     /// One stream from the sender to the receiver. Nothing is returned where the sender says that its cursor is of no
     /// use; else how many bytes went through.
     fn transfer(&self, plan: &Plan) -> anyhow::Result<Option<u64>> {
@@ -151,12 +163,16 @@ impl Run<'_> {
         let mut list = None;
         match plan {
             Plan::Everything => {}
-            Plan::Since(cursor) => args.extend(["--since".to_owned(), cursor.clone()]),
+            Plan::Since(cursor) => {
+                args.extend(["--since".to_owned(), cursor.clone()]);
+                if self.job.audit > 0 {
+                    args.push("--audit".into());
+                    list = Some(self.hashes(&["--sample", &self.job.audit.to_string()])?);
+                }
+            }
             Plan::Difference => {
                 args.push("--compare".into());
-                let command = self.receiver.era(&self.receiver_args(&["hashes"]));
-                let what = format!("era hashes on {}", self.receiver.name());
-                list = Some(Worker::start(what, command, Some(Stdio::null()), true)?);
+                list = Some(self.hashes(&[])?);
             }
         }
         let stdin = match list.as_mut().and_then(|list| list.stdout.take()) {
@@ -166,7 +182,11 @@ impl Run<'_> {
         let what = format!("era send on {}", self.sender.name());
         let mut sender = Worker::start(what, self.sender.era(&args), Some(stdin), true)?;
         let what = format!("era receive on {}", self.receiver.name());
-        let command = self.receiver.era(&self.receiver_args(&["receive"]));
+        let mut words = vec!["receive"];
+        if let Some(note) = &self.job.repair {
+            words.extend(["--note", note]);
+        }
+        let command = self.receiver.era(&self.receiver_args(&words));
         let mut receiver = Worker::start(what, command, None, false)?;
         let (Some(from), Some(to)) = (sender.stdout.take(), receiver.stdin.take()) else {
             bail!("the processes have no pipes");

@@ -4,6 +4,7 @@
 
 pub mod backup;
 mod child;
+pub mod compare;
 pub mod peer;
 pub mod place;
 mod pump;

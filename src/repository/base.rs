@@ -26,10 +26,20 @@ pub fn prepare(repository: &Repository, manifest: &mut Manifest, progress: &Prog
     Ok(())
 }
 
-/// Writes the list; returns what identifies it.
+/// Units of a sample, at least.
+const LEAST_SAMPLE: u64 = 64;
+
+/// From one unit of a sample to the next, where it is to be one in so many.
+pub fn stride(units: u64, one_in: u64) -> u64 {
+    one_in.min(units / LEAST_SAMPLE).max(1)
+}
+
+/// Writes the list of a unit and of each so many behind it; returns what identifies it.
 pub fn write_list(
     repository: &Repository,
     manifest: &Manifest,
+    first: u64,
+    stride: u64,
     output: impl Write,
 ) -> anyhow::Result<UnitHash> {
     let hashes = Hashes::open_to_read(&layout::hashes(&repository.path))?;
@@ -37,15 +47,16 @@ pub fn write_list(
         device: manifest.device,
         device_bytes: manifest.device_bytes,
         unit_bytes: manifest.unit_bytes,
-        first: 0,
-        stride: 1,
+        first,
+        stride,
     };
     let sending = "cannot send the list of hashes";
     let mut writer =
         HashListWriter::new(io::BufWriter::with_capacity(1 << 16, output), &header).context(sending)?;
-    for unit in 0..header.count() {
-        let hash =
-            hashes.get(unit)?.context("the file of hashes is too short; era verify says what is damaged")?;
+    for at in 0..header.count() {
+        let hash = hashes
+            .get(first + at * stride)?
+            .context("the file of hashes is too short; era verify says what is damaged")?;
         writer.push(&hash).context(sending)?;
     }
     writer.finish().context(sending)
@@ -53,7 +64,7 @@ pub fn write_list(
 
 /// What identifies the list of what there is.
 pub fn identify(repository: &Repository, manifest: &Manifest) -> anyhow::Result<UnitHash> {
-    write_list(repository, manifest, io::sink())
+    write_list(repository, manifest, 0, 1, io::sink())
 }
 
 fn hash_image(repository: &Repository, manifest: &Manifest, progress: &Progress) -> anyhow::Result<()> {

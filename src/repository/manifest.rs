@@ -69,6 +69,9 @@ pub struct Manifest {
     pub points: Vec<Point>,
     /// The number of the next point.
     pub next_id: u64,
+    /// The first unit of the sample that is to be audited next.
+    #[serde(default)]
+    pub audit_next: u64,
     /// What identifies the list of hashes of an unfinished first copy, as long as nothing was added to that.
     #[serde(default, skip_serializing_if = "Option::is_none", with = "hex")]
     pub base: Option<UnitHash>,
@@ -100,6 +103,12 @@ pub struct Point {
     pub freeze_nanoseconds: u64,
     /// Bytes of the files that lead back to it from the next point; 0 for the last one.
     pub held_bytes: u64,
+    /// Units that were compared with the source though nothing said that they had changed.
+    #[serde(default)]
+    pub audited_units: u64,
+    /// Why it was made, where that is not the usual.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// Why it may not be what the device was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspect: Option<String>,
@@ -122,6 +131,8 @@ impl Point {
             passes: 0,
             freeze_nanoseconds: 0,
             held_bytes: 0,
+            audited_units: 0,
+            note: None,
             suspect: None,
             others: Map::new(),
         }
@@ -142,6 +153,7 @@ impl Manifest {
             device_bytes,
             points: Vec::new(),
             next_id: 1,
+            audit_next: 0,
             base: None,
             others: Map::new(),
         }

@@ -12,11 +12,16 @@ use super::manifest::Point;
 use super::open::Repository;
 use super::receiver::Receiver;
 use crate::report::{self, Progress};
-use crate::stream::{self, BASE, Header, Visitor};
+use crate::stream::{self, AUDIT, Audit, BASE, Header, Visitor};
 use crate::units::Extent;
 
-/// Reads a stream of version 2 and makes it a point.
-pub fn receive(path: &Path, input: impl Read, progress: &Progress) -> anyhow::Result<Point> {
+/// Reads a stream of version 2 and makes it a point. The note is kept with it.
+pub fn receive(
+    path: &Path,
+    input: impl Read,
+    note: Option<&str>,
+    progress: &Progress,
+) -> anyhow::Result<Point> {
     let mut receiving = Receiving { path, progress, work: None };
     let read = stream::read(input, &mut receiving);
     let name = || path.display().to_string();
@@ -28,7 +33,7 @@ pub fn receive(path: &Path, input: impl Read, progress: &Progress) -> anyhow::Re
     let result = read.and_then(|summary| {
         let (_, trailer) = summary.frame.as_ref().context("the stream has no trailer")?;
         work.assembler.close(&mut work.receiver)?;
-        work.receiver.commit(&work.header, trailer, summary.stream_bytes)
+        work.receiver.commit(&work.header, trailer, summary.stream_bytes, note)
     });
     result.with_context(name).inspect_err(|_| {
         // If that fails as well, whoever comes next does it. The first error is the one to tell of.
@@ -81,6 +86,10 @@ impl Visitor for Receiving<'_> {
     fn optional(&mut self, kind: u32, payload: &[u8]) -> anyhow::Result<()> {
         match (kind, &mut self.work) {
             (BASE, Some(work)) => work.receiver.compared_with(payload),
+            (AUDIT, Some(work)) => {
+                work.receiver.audited(Audit::unpack(payload)?);
+                Ok(())
+            }
             _ => Ok(()),
         }
     }

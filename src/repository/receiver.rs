@@ -21,7 +21,7 @@ use super::open::Repository;
 use super::undo::{BATCH_BYTES, UndoWriter};
 use crate::report;
 use crate::runs::{BlockSet, Run};
-use crate::stream::{Consistency, Header, Kind, Trailer, is_zero};
+use crate::stream::{Audit, Consistency, Header, Kind, Trailer, is_zero};
 use crate::units::{Era, Extent};
 
 /// Units in a batch, where they are small or hold zeros.
@@ -51,6 +51,7 @@ pub struct Receiver {
     covered: BlockSet,
     /// What a stream of differences must have been compared with.
     base: Option<UnitHash>,
+    audit: Option<Audit>,
 }
 
 impl Receiver {
@@ -111,6 +112,7 @@ impl Receiver {
             changed: BlockSet::new(units),
             covered: BlockSet::new(units),
             base,
+            audit: None,
         };
         receiver.resize()?;
         Ok(receiver)
@@ -271,6 +273,11 @@ impl Receiver {
         }
     }
 
+    /// What the sender has found of blocks that nothing says were written.
+    pub fn audited(&mut self, audit: Audit) {
+        self.audit = Some(audit);
+    }
+
     /// Gives the repository back, with what was begun in it. Of a first copy, all that arrived is kept: the next try goes
     /// on from there.
     pub fn abandon(mut self) -> Repository {
@@ -283,7 +290,13 @@ impl Receiver {
     }
 
     /// All that the stream had is there: it becomes a point.
-    pub fn commit(&mut self, header: &Header, trailer: &Trailer, stream_bytes: u64) -> anyhow::Result<Point> {
+    pub fn commit(
+        &mut self,
+        header: &Header,
+        trailer: &Trailer,
+        stream_bytes: u64,
+        note: Option<&str>,
+    ) -> anyhow::Result<Point> {
         self.flush()?;
         if header.kind == Kind::Full && self.covered.len() < self.geometry.units() {
             let missing = (0..self.geometry.units()).find(|&unit| !self.covered.contains(unit));
@@ -304,8 +317,15 @@ impl Receiver {
             Point::new(manifest.next_id, header.time, header.consistency, header.kind, header.device_bytes);
         point.changed_bytes = self.changed.runs().map(units).sum();
         point.stream_bytes = stream_bytes;
+        point.note = note.map(str::to_owned);
         point.passes = trailer.passes;
         point.freeze_nanoseconds = trailer.freeze_nanoseconds;
+        if let Some(audit) = &self.audit {
+            // The next sample is another one, until all were looked at.
+            manifest.audit_next = (audit.first + 1) % audit.stride;
+            point.audited_units = audit.checked;
+            point.suspect = suspicion(audit, manifest.unit_bytes);
+        }
         manifest.points.push(point.clone());
         manifest.next_id += 1;
         manifest.generation = header.generation;
@@ -330,6 +350,17 @@ impl Units for Receiver {
         self.covered.insert(Run { begin: unit, end: unit + 1 });
         self.put(unit, content)
     }
+}
+
+/// What is wrong, if something is.
+fn suspicion(audit: &Audit, unit_bytes: u64) -> Option<String> {
+    let first = audit.units.first()?;
+    Some(format!(
+        "{} of {} blocks that were not written, as dm-era says, are not as in the repository, the first at byte {}",
+        audit.differing,
+        audit.checked,
+        first.saturating_mul(unit_bytes)
+    ))
 }
 
 /// What the undo stream says of itself: it leads back to the last point.

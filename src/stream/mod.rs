@@ -5,6 +5,7 @@
 //! finds to a [`Visitor`], frame by frame, after it has checked it; that the stream is whole is known only
 //! when [`read`] returns.
 
+mod audit;
 mod error;
 mod hash_list;
 mod input;
@@ -15,6 +16,7 @@ mod zeros;
 
 use std::io::{self, Read};
 
+pub use audit::{AUDIT, Audit};
 pub use error::{Fault, StreamError};
 pub use hash_list::{HashListHeader, HashListReader, HashListWriter};
 pub use v2::{Consistency, Header, Kind, Lone, OPTIONAL, Trailer, read_record_at};

@@ -19,7 +19,8 @@
 //! 10. [`apply`]: stream to device or file
 //! 11. [`device`]: tracked devices: their header and table, the stack they are made of, the cut, sending
 //! 12. [`repository`]: mirrors with kept points in time: receiving, reading, giving back
-//! 13. [`cli`]: the commands, thin: arguments to options, call the library, print
+//! 13. [`mount`]: the points of a repository as files, through FUSE
+//! 14. [`cli`]: the commands, thin: arguments to options, call the library, print
 
 // Sizes and offsets from foreign bytes are converted with checks, never cut short.
 #![cfg_attr(
@@ -34,6 +35,7 @@ pub mod cli;
 pub mod copy;
 pub mod device;
 pub mod metadata;
+pub mod mount;
 pub mod report;
 pub mod repository;
 pub mod runs;

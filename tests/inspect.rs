@@ -63,7 +63,8 @@ fn every_command_has_help_with_examples() {
         let version = format!(" {}\n", env!("CARGO_PKG_VERSION"));
         assert!(run(name, &["--version"], b"").text().ends_with(&version), "{name}");
     }
-    for command in ["changed", "copy", "apply", "inspect", "receive", "points", "restore", "verify", "prune"]
+    for command in
+        ["changed", "copy", "apply", "inspect", "receive", "points", "restore", "mount", "verify", "prune"]
     {
         let out = run("era", &[command, "--help"], b"");
         assert!(out.text().contains("Examples:") && out.text().contains("Usage: era "), "{command}");

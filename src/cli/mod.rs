@@ -13,6 +13,7 @@ mod copy;
 mod create;
 mod inspect;
 mod interrupt;
+mod mount;
 mod open;
 mod points;
 mod prune;
@@ -81,6 +82,7 @@ enum Command {
     Receive(receive::Args),
     Points(points::Args),
     Restore(restore::Args),
+    Mount(mount::Args),
     Verify(verify::Args),
     Prune(prune::Args),
     Changed(changed::Args),
@@ -134,6 +136,7 @@ pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Verify(args) => return answer(verify::run(&args)),
         Command::Receive(args) => receive::run(&args),
         Command::Restore(args) => restore::run(&args),
+        Command::Mount(args) => mount::run(&args),
         Command::Prune(args) => prune::run(&args),
         Command::Send(args) => send::run(&args),
         Command::Guardian { charge } => guardian::run(&charge),

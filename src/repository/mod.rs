@@ -8,9 +8,11 @@
 
 mod admit;
 mod assemble;
+mod current;
 mod file;
 mod geometry;
 mod hashes;
+pub mod images;
 mod layout;
 pub mod manifest;
 mod open;

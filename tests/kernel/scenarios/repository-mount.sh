@@ -56,7 +56,8 @@ server() {
     fail "nobody serves a mounted repository"
 }
 
-create_stack vol 10M 32M --block-size 64K
+# Larger than what is kept of three points in memory.
+create_stack vol 12M 32M --block-size 64K
 mkfs.ext4 -q -b 4096 /dev/mapper/vol
 mount /dev/mapper/vol /run/mnt
 mkdir points then
@@ -87,7 +88,7 @@ era mount repo points 2>&1 | cat >said
 [ ! -s said ] || fail "$(<said)"
 assert_images
 assert_equal "$(basename "$(image_of 3)")" "$(readlink points/latest)" "the last point"
-assert_equal $((10 << 20)) "$(stat -L -c %s points/latest)" "size"
+assert_equal $((12 << 20)) "$(stat -L -c %s points/latest)" "size"
 assert_equal "400 0" "$(stat -L -c '%a %u' points/latest)" "mode and owner"
 assert_equal "$(date -u -d "@$(stat -L -c %Y points/latest)" +%Y-%m-%dT%H:%M:%SZ)_3.img" "$(readlink points/latest)" "time"
 assert_exit 2 sh -c ': >points/new'

@@ -2,7 +2,7 @@
 # A disk below the repository that fails reads or writes, and one that is full: each command names the file and the place,
 # nothing that was kept is lost, and when the disk is well again, the next run succeeds.
 # needs: filefrag
-# time limit: 120
+# time limit: 240
 
 block=65536
 repo=/run/disk/repo

@@ -19,8 +19,9 @@
 //! 10. [`apply`]: stream to device or file
 //! 11. [`device`]: tracked devices: their header and table, the stack they are made of, the cut, sending
 //! 12. [`repository`]: mirrors with kept points in time: receiving, reading, giving back
-//! 13. [`remote`]: a backup between machines
-//! 14. [`cli`]: the commands, thin: arguments to options, call the library, print
+//! 13. [`mount`]: the points of a repository as files, through FUSE
+//! 14. [`remote`]: a backup between machines
+//! 15. [`cli`]: the commands, thin: arguments to options, call the library, print
 
 // Sizes and offsets from foreign bytes are converted with checks, never cut short.
 #![cfg_attr(
@@ -35,6 +36,7 @@ pub mod cli;
 pub mod copy;
 pub mod device;
 pub mod metadata;
+pub mod mount;
 pub mod remote;
 pub mod report;
 pub mod repository;

@@ -15,6 +15,7 @@ mod create;
 mod hashes;
 mod inspect;
 mod interrupt;
+mod mount;
 mod open;
 mod points;
 mod prune;
@@ -84,6 +85,7 @@ enum Command {
     Receive(receive::Args),
     Points(points::Args),
     Restore(restore::Args),
+    Mount(mount::Args),
     Verify(verify::Args),
     Prune(prune::Args),
     Hashes(hashes::Args),
@@ -139,6 +141,7 @@ pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Backup(args) => backup::run(&args),
         Command::Receive(args) => receive::run(&args),
         Command::Restore(args) => restore::run(&args),
+        Command::Mount(args) => mount::run(&args),
         Command::Prune(args) => prune::run(&args),
         Command::Hashes(args) => hashes::run(&args),
         Command::Send(args) => send::run(&args),

@@ -9,9 +9,11 @@
 mod admit;
 mod assemble;
 pub mod base;
+mod current;
 mod file;
 mod geometry;
 mod hashes;
+pub mod images;
 mod layout;
 pub mod manifest;
 mod open;

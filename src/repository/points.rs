@@ -100,15 +100,21 @@ pub fn find(points: &[Point], selector: Selector) -> anyhow::Result<usize> {
     }
 }
 
-/// A repository and a point in it: `REPO` or `REPO@POINT`. A path with an `@` in it is a repository if there is one.
+/// A repository and a point in it: `REPO` or `REPO@POINT`; the last one where none is named.
 pub fn parse_place(text: &Path) -> anyhow::Result<(PathBuf, Selector)> {
+    let (path, selector) = split_place(text)?;
+    Ok((path, selector.unwrap_or(Selector::FromLast(0))))
+}
+
+/// The same, where it matters whether a point is named. A path with an `@` in it is a repository if there is one.
+pub fn split_place(text: &Path) -> anyhow::Result<(PathBuf, Option<Selector>)> {
     let split = || {
         let (path, point) = text.to_str()?.rsplit_once('@')?;
         Some((PathBuf::from(path), point))
     };
     match split() {
-        Some((path, point)) if !layout::manifest(text).exists() => Ok((path, point.parse()?)),
-        _ => Ok((text.to_owned(), Selector::FromLast(0))),
+        Some((path, point)) if !layout::manifest(text).exists() => Ok((path, Some(point.parse()?))),
+        _ => Ok((text.to_owned(), None)),
     }
 }
 

@@ -34,6 +34,9 @@ pub struct Damage {
     pub problem: String,
 }
 
+/// What is wrong where nothing fails.
+const DIFFERENT: &str = "the bytes, or their hash, are not what they were";
+
 /// Reads everything. Each damage is told as it is found; returns how many there are.
 pub fn verify(
     repository: &Path,
@@ -66,35 +69,41 @@ fn verify_image(
 ) -> anyhow::Result<()> {
     let mut view = View::open(repository, Selector::FromLast(0))?;
     let geometry = view.geometry();
-    let mut damaged: Option<Extent> = None;
+    let point = view.point.id;
+    // Neighbours with the same problem are one damage.
+    let mut damaged: Option<(Extent, String)> = None;
     let mut buf = vec![0; usize::try_from(geometry.unit_bytes)?];
-    let mut report = |extent: Option<Extent>, point: u64| match extent {
+    let mut report = |damaged: Option<(Extent, String)>| match damaged {
         None => Ok(()),
-        Some(extent) => tell(Damage {
+        Some((extent, problem)) => tell(Damage {
             file: layout::image(repository),
             point,
             offset: Some(extent.offset),
             length_bytes: Some(extent.len),
-            problem: "the bytes, or their hash, are not what they were".into(),
+            problem,
         }),
     };
     for unit in 0..geometry.units() {
         let extent = geometry.extent(unit);
         let buf = &mut buf[..usize::try_from(extent.len)?];
-        let is_right = match view.read(unit, buf) {
-            Ok(expected) => hash(buf) == expected,
+        let problem = match view.read(unit, buf) {
+            Ok(expected) => (hash(buf) != expected).then(|| DIFFERENT.to_owned()),
             // A block that cannot be read is damage, too; what else is wrong is told by the others.
-            Err(e) if e.chain().any(|cause| cause.is::<crate::blockio::ReadError>()) => false,
+            Err(e) if e.chain().any(|cause| cause.is::<crate::blockio::ReadError>()) => {
+                Some(format!("{e:#}"))
+            }
             Err(e) => return Err(e),
         };
-        match &mut damaged {
-            _ if is_right => {}
-            Some(run) if run.end() == extent.offset => run.len += extent.len,
-            _ => report(damaged.replace(extent), view.point.id)?,
+        match (&mut damaged, problem) {
+            (_, None) => {}
+            (Some((run, same)), Some(problem)) if run.end() == extent.offset && *same == problem => {
+                run.len += extent.len;
+            }
+            (_, Some(problem)) => report(damaged.replace((extent, problem)))?,
         }
         progress.advance(extent.len);
     }
-    report(damaged, view.point.id)
+    report(damaged)
 }
 
 /// The stream as a whole, then unit by unit.
@@ -120,7 +129,7 @@ fn verify_undo(
         let buf = &mut buf[..usize::try_from(extent.len)?];
         let problem = match reader.read(&entry, buf) {
             Ok(()) if hash(buf) == entry.hash => None,
-            Ok(()) => Some("the bytes, or their hash, are not what they were".to_owned()),
+            Ok(()) => Some(DIFFERENT.to_owned()),
             Err(e) => Some(format!("{e:#}")),
         };
         if let Some(problem) = problem {

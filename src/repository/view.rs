@@ -6,12 +6,13 @@
 //! that says so. So the image is read first, and then the journal is asked whether what was read may be newer than the
 //! point.
 
-use std::fs::File;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 
 use anyhow::{Context, bail};
+use rustix::process::{Resource, getrlimit, setrlimit};
 
+use super::current::Current;
 use super::file::RepoFile;
 use super::geometry::Geometry;
 use super::hashes::{Hashes, UnitHash, hash};
@@ -30,9 +31,10 @@ pub struct View {
     geometry: Geometry,
     /// From the point on: each leads back to the one before it.
     undos: Vec<Undo>,
-    /// The manifest that they are of, and the file that it was in, still open.
-    manifest: Manifest,
-    manifest_file: File,
+    /// The one of them that was read last.
+    last_read: usize,
+    /// The manifest that they are of.
+    current: Current,
     /// The undo stream that is being made.
     journal: Option<Undo>,
     image: RepoFile,
@@ -42,27 +44,34 @@ pub struct View {
 impl View {
     /// Opens a point.
     pub fn open(repository: &Path, selector: Selector) -> anyhow::Result<Self> {
-        let (manifest, manifest_file) = read_manifest(repository)?;
-        let at = find(&manifest.points, selector).with_context(|| repository.display().to_string())?;
-        let point = manifest.points[at].clone();
+        allow_many_files();
+        let current = Current::read(repository)?;
+        let points = &current.manifest.points;
+        let at = find(points, selector).with_context(|| repository.display().to_string())?;
+        let point = points[at].clone();
         let mut view = Self {
             repository: repository.to_owned(),
-            geometry: Geometry::new(point.device_bytes, manifest.unit_bytes)?,
+            geometry: Geometry::new(point.device_bytes, current.manifest.unit_bytes)?,
             undos: Vec::new(),
-            manifest_file,
+            last_read: 0,
             journal: None,
             image: RepoFile::open_to_read(&layout::image(repository))?,
             hashes: Hashes::open_to_read(&layout::hashes(repository))?,
-            manifest: manifest.clone(),
+            current,
             point,
         };
-        view.add_undos(&manifest, view.point.id)?;
+        view.undos = view.open_undos(&view.current.manifest, view.point.id)?;
         Ok(view)
     }
 
     /// How it is divided up.
     pub fn geometry(&self) -> Geometry {
         self.geometry
+    }
+
+    /// How many undo streams it has open, with two files each.
+    pub fn undo_streams(&self) -> usize {
+        self.undos.len()
     }
 
     /// Units that are not as in the image, from each undo stream, in the order of its index.
@@ -76,17 +85,16 @@ impl View {
         })
     }
 
-    /// Adds the undo streams that lead back to a point and to those after it.
-    fn add_undos(&mut self, manifest: &Manifest, from: u64) -> anyhow::Result<()> {
+    /// Opens the undo streams that lead back to a point and to those after it.
+    fn open_undos(&self, manifest: &Manifest, from: u64) -> anyhow::Result<Vec<Undo>> {
         let known = manifest.points.iter().position(|point| point.id == from);
         let known =
             known.with_context(|| format!("{}: point {from} was taken away", self.repository.display()))?;
-        for pair in manifest.points[known..].windows(2) {
+        let open = |pair: &[Point]| {
             let path = layout::undo(&self.repository, pair[0].id, pair[1].id);
-            let geometry = Geometry::new(pair[0].device_bytes, manifest.unit_bytes)?;
-            self.undos.push(Undo::open(&path, geometry)?);
-        }
-        Ok(())
+            Undo::open(&path, Geometry::new(pair[0].device_bytes, manifest.unit_bytes)?)
+        };
+        manifest.points[known..].windows(2).map(open).collect()
     }
 
     /// Fills the buffer with a unit, whose length it must have. Returns what the bytes must hash to: whether they do is
@@ -112,16 +120,14 @@ impl View {
 
     /// The same, checked.
     pub fn read_checked(&mut self, unit: u64, buf: &mut [u8]) -> anyhow::Result<()> {
-        let expected = self.read(unit, buf)?;
+        let extent = self.geometry.extent(unit);
+        let (path, id) = (self.repository.display().to_string(), self.point.id);
+        let place = || format!("{path}: point {id}: bytes {} to {}", extent.offset, extent.end());
+        let expected = self.read(unit, buf).with_context(place)?;
         if hash(buf) != expected {
-            let extent = self.geometry.extent(unit);
             bail!(
-                "{}: point {}: bytes {} to {} are not what they were: the repository is damaged; era verify says how \
-                 much of it",
-                self.repository.display(),
-                self.point.id,
-                extent.offset,
-                extent.end()
+                "{} are not what they were: the repository is damaged; era verify says how much of it",
+                place()
             );
         }
         Ok(())
@@ -155,6 +161,11 @@ impl View {
 
     fn read_undone(&mut self, from: usize, unit: u64, buf: &mut [u8]) -> anyhow::Result<Option<UnitHash>> {
         let Some((at, entry)) = self.find_undone(from, unit)? else { return Ok(None) };
+        // Each keeps the record that it read last: one record for all of them is enough.
+        if let Some(before) = self.undos.get_mut(self.last_read).filter(|_| self.last_read != at) {
+            before.forget();
+        }
+        self.last_read = at;
         self.undos[at].read(&entry, buf)?;
         Ok(Some(entry.hash))
     }
@@ -172,11 +183,14 @@ impl View {
 
     /// Looks for what another process has done meanwhile.
     fn catch_up(&mut self) -> anyhow::Result<()> {
-        if is_replaced(&self.manifest_file)? {
-            let (manifest, file) = read_manifest(&self.repository)?;
-            let last = self.manifest.points.last().map_or(0, |point| point.id);
-            self.add_undos(&manifest, last)?;
-            (self.manifest, self.manifest_file, self.journal) = (manifest, file, None);
+        if self.current.is_replaced()? {
+            let last = self.current.manifest.last().map_or(0, |point| point.id);
+            let current = Current::read(&self.repository)?;
+            // All of this or nothing: with fewer undo streams than the manifest asks for, a newer unit would be taken for
+            // that of the point.
+            let undos = self.open_undos(&current.manifest, last)?;
+            self.undos.extend(undos);
+            (self.current, self.journal) = (current, None);
         }
         if let Some(journal) = &mut self.journal {
             if !journal.is_removed()? {
@@ -184,30 +198,25 @@ impl View {
             }
             self.journal = None;
         }
-        let Some(last) = self.manifest.last() else { return Ok(()) };
-        let path = layout::undo(&self.repository, last.id, self.manifest.next_id);
+        let manifest = &self.current.manifest;
+        let Some(last) = manifest.last() else { return Ok(()) };
+        let path = layout::undo(&self.repository, last.id, manifest.next_id);
         if index_of(&path).exists() {
-            let geometry = Geometry::new(last.device_bytes, self.manifest.unit_bytes)?;
+            let geometry = Geometry::new(last.device_bytes, manifest.unit_bytes)?;
             self.journal = Some(Undo::open_growing(&path, geometry)?);
         }
         Ok(())
     }
 }
 
-/// Whether another file, or none, has the name by now. Its number would not tell: it may be used again.
-fn is_replaced(file: &File) -> anyhow::Result<bool> {
-    Ok(file.metadata().context("cannot look at the manifest")?.nlink() == 0)
-}
-
-fn read_manifest(repository: &Path) -> anyhow::Result<(Manifest, File)> {
-    let path = layout::manifest(repository);
-    loop {
-        let file =
-            File::open(&path).with_context(|| format!("{}: there is no repository", repository.display()))?;
-        let manifest = Manifest::read(repository)?;
-        // Else it was replaced in between.
-        if let Some(manifest) = manifest.filter(|_| matches!(is_replaced(&file), Ok(false))) {
-            return Ok((manifest, file));
-        }
-    }
+/// A view of an old point has two files open for every later one: more than the 1024 that a process may have unless it
+/// asks for more, as few programs need them.
+fn allow_many_files() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let mut limit = getrlimit(Resource::Nofile);
+        limit.current = limit.maximum;
+        // Where that fails, opening a file may, and says so.
+        let _ = setrlimit(Resource::Nofile, limit);
+    });
 }

@@ -23,13 +23,15 @@ const ALWAYS: [(&str, &str); 8] = [
 ];
 
 /// Commands that only some scenarios use.
-const SOMETIMES: [(&str, &str); 7] = [
+const SOMETIMES: [(&str, &str); 9] = [
     ("era_invalidate", "thin-provisioning-tools"),
     ("mkfs.xfs", "xfsprogs"),
     ("xfs_repair", "xfsprogs"),
     ("mkfs.btrfs", "btrfs-progs"),
     ("lvm", "lvm2"),
     ("sfdisk", "fdisk"),
+    ("filefrag", "e2fsprogs"),
+    ("fusermount3", "fuse3"),
     ("udevadm", "udev"),
 ];
 

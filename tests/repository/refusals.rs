@@ -94,3 +94,13 @@ fn pruning_without_a_rule() {
     bench.run(&["prune", "REPO"], b"", None).expect_error("nothing says what to keep");
     bench.check_tidy();
 }
+
+#[test]
+fn mounts_where_they_cannot_be() {
+    let (bench, _) = ready();
+    bench.run(&["mount", "REPO", "nowhere"], b"", None).expect_error("nowhere: is not there");
+    bench.run(&["mount", "REPO", "REPO/image"], b"", None).expect_error("is not a directory");
+    bench.run(&["mount", "--foreground", "REPO", "REPO"], b"", None).expect_error("is not empty");
+    bench.run(&["mount", "REPO@x", "REPO"], b"", None).expect_error("is no point");
+    bench.run(&["mount", "nothing", "REPO"], b"", None).expect_error("nothing: there is no repository");
+}

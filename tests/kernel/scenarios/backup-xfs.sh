@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Incremental backup of a live XFS: blocks of 64 KiB, and a compressed stream.
-# time limit: 240
+# time limit: 600
 # needs: mkfs.xfs xfs_repair
 
 # The tools refuse less than 300 MB, except where their own tests want it.

@@ -2,7 +2,7 @@
 # `era changed` lists exactly the blocks written since an era, for every era, whether the writesets have been digested
 # or not, on an active device and on one that is not; era_invalidate agrees.
 # needs: era_invalidate
-# time limit: 120
+# time limit: 400
 
 block=128
 data=$(new_disk data 64M)

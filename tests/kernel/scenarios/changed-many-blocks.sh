@@ -2,7 +2,7 @@
 # `era changed` on a device of 2^20 blocks: marks in many array blocks and in more than one level of the trees,
 # right after many rollovers.
 # needs: era_invalidate
-# time limit: 120
+# time limit: 400
 
 block=8
 blocks=$((1 << 20))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Between any two steps of a send somebody else writes, ends the era, writes again, and takes or drops metadata snapshots:
 # no write is lost. Some blocks are sent twice.
-# time limit: 120
+# time limit: 400
 
 create_stack vol 16M 16M --block-size 64K
 cursor=

@@ -2,7 +2,7 @@
 # A copy of a frozen filesystem is of one moment only if it was frozen all the time. A process that stands still before it
 # freezes, for longer than the limit, freezes nothing that stays so; and when another program thaws the filesystem during
 # the copy, that counts as a pass, not as the cut.
-# time limit: 90
+# time limit: 400
 
 create_stack vol 32M 32M
 mkfs.ext4 -q -E lazy_itable_init=0,lazy_journal_init=0 /dev/mapper/vol

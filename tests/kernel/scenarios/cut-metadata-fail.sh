@@ -2,7 +2,7 @@
 # The metadata device fails while a cut has the device suspended: dm-era cannot be resumed. It is taken out, writes go on,
 # whoever of the sender, its guardian and the next command is left to do it. Everything says so, old cursors are refused,
 # and `era open` tracks it again while it is mounted.
-# time limit: 120
+# time limit: 400
 
 data=$(new_disk vol-data 32M)
 disk=$(new_disk vol-meta 32M)

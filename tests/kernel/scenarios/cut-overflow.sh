@@ -2,7 +2,7 @@
 # More is written during the copy than the snapshot has room for: the pass ends in order, another pass comes first, and the
 # copy is of one moment nevertheless; also where that room cannot be written. If that happens again and again, it ends
 # with numbers, and nothing is left.
-# time limit: 120
+# time limit: 400
 
 create_stack vol 48M 8M --block-size 64K --cow-size 4M
 cursor=

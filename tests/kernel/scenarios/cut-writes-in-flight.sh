@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Writes that are under way during the cut, to blocks that are marked already, are not lost with any consistency, also
 # where they go past the filesystem; if they do not end in time, the send fails and holds nobody back.
-# time limit: 180
+# time limit: 400
 
 block=128
 vol=/dev/mapper/vol

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # What writes to the data device while it is closed bypasses tracking. It is noticed when the device is opened: tracking
 # begins anew, and cursors of before are refused. Reading alone makes no difference.
-# time limit: 120
+# time limit: 400
 # needs: mkfs.xfs mkfs.btrfs
 
 # bypassed_by COMMAND...: whether opening notices it.

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # A crash leaves any part of the stack: opening completes it, closing takes it down, nothing is there twice; marks are as
 # they were.
-# time limit: 120
+# time limit: 400
 
 create_stack vol 16M 16M
 # By this the data device, which has no name, is recognized after a crash.

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # A device that dmsetup made has no snapshots and no header: a send from it is interrupted at every step.
-# time limit: 120
+# time limit: 400
 
 data=$(new_disk data 32M)
 meta=$(new_disk meta 8M)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # A send with a frozen filesystem is interrupted at every step, in every way: writes go on, nothing is left after the next
 # command, and the next increment from the old cursor is complete.
-# time limit: 180
+# time limit: 400
 
 create_stack vol 32M 32M
 mkfs.ext4 -q -E lazy_itable_init=0,lazy_journal_init=0 /dev/mapper/vol

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # The guardian itself is killed, by an out-of-memory killer for example: the sender says so and leaves nothing behind. If both
 # are killed while writes wait, the next command lets them through.
-# time limit: 120
+# time limit: 400
 
 create_stack vol 32M 16M
 mkfs.ext4 -q -E lazy_itable_init=0,lazy_journal_init=0 /dev/mapper/vol

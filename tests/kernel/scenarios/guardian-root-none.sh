@@ -2,7 +2,7 @@
 # The root filesystem, with era and everything that takes part on it, is on the tracked device, and not in memory: a send
 # without a cut is interrupted at every step.
 # needs: strip
-# time limit: 120
+# time limit: 400
 
 create_stack vol 64M 32M
 make_root /dev/mapper/vol

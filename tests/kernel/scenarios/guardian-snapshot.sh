@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # A send with a snapshot is interrupted at every step, in every way: writes go on, nothing is left after the next
 # command, and the next increment from the old cursor is complete.
-# time limit: 180
+# time limit: 400
 
 assert_steps_are_known
 create_stack vol 32M 32M

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # A metadata device of exactly the size that we compute is never full, whatever happens: every block written in several
 # eras, a metadata snapshot held meanwhile, many eras closed in a row, a device that grows. Nor is most of it wasted.
-# time limit: 300
+# time limit: 600
 
 block=8
 vol=/dev/mapper/vol

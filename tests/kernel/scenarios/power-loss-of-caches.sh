@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Like power-loss, with disks that lose what was written but not flushed: the marks are there nevertheless, as dm-era
 # flushes them before it lets a write pass.
-# time limit: 120
+# time limit: 400
 # disk: files 160
 
 # The machine's own page cache is the cache that gets lost: the disks are files of a filesystem.

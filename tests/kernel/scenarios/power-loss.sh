@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # After a crash in the middle of writes every block that was changed is listed, before the device is active again
 # and after; and the increment makes the mirror right. The disks keep all that was written to them.
-# time limit: 120
+# time limit: 400
 # disk: data 64
 # disk: meta 8
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Fifty increments of a live filesystem, whose sender is killed now and then, at a step by chance: nothing is lost.
-# time limit: 240
+# time limit: 600
 
 create_stack vol 32M 32M --block-size 64K
 mkfs.ext4 -q -E lazy_itable_init=0,lazy_journal_init=0 /dev/mapper/vol

@@ -195,7 +195,7 @@ mod tests {
         encoder.conclude(Era(era), 1, 0);
         encoder.finish().unwrap();
         drop(encoder);
-        receive(repository, &stream[..], &Progress::new(When::OnTerminal, None)).unwrap();
+        receive(repository, &stream[..], None, &Progress::new(When::OnTerminal, None)).unwrap();
     }
 
     fn names(images: &mut Images) -> Vec<String> {

@@ -80,7 +80,7 @@ fn everything_first_and_then_from_the_cursor() {
         [
             "send root --freeze-timeout 30000ms --max-passes 10 --compress 1".to_owned(),
             format!(
-                "send root --freeze-timeout 30000ms --max-passes 10 --consistency freeze --since {cursor}"
+                "send root --freeze-timeout 30000ms --max-passes 10 --consistency freeze --since {cursor} --audit"
             ),
         ]
     );

@@ -7,6 +7,7 @@ create_stack vol 48M 32M --block-size 64K
 mkfs.ext4 -q -E lazy_itable_init=0,lazy_journal_init=0 /dev/mapper/vol
 mount /dev/mapper/vol /run/mnt
 random_bytes $((16 << 20)) >/run/mnt/file
+sync -f /run/mnt
 
 # points_kept REPO
 points_kept() {

@@ -7,3 +7,4 @@ mod child;
 pub mod peer;
 pub mod place;
 mod pump;
+pub mod words;

@@ -65,7 +65,7 @@ fn every_command_has_help_with_examples() {
     }
     for command in [
         "create", "open", "close", "remove", "status", "send", "changed", "copy", "apply", "inspect",
-        "backup", "hashes", "receive", "points", "restore", "mount", "verify", "prune",
+        "backup", "hashes", "receive", "points", "restore", "mount", "verify", "prune", "restrict",
     ] {
         let out = run("era", &[command, "--help"], b"");
         assert!(out.text().contains("Examples:") && out.text().contains("Usage: era "), "{command}");

@@ -34,10 +34,10 @@ Exit status: 0 a point was added; 2 an error: none was, or it is suspect.";
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Tracked device: NAME here, or [USER@]HOST:NAME
+    /// Tracked device: NAME here, or `[USER@]HOST:NAME`
     source: SourcePlace,
 
-    /// Directory of the repository: a path here, or [USER@]HOST:PATH; made if it is not there
+    /// Directory of the repository: a path here, or `[USER@]HOST:PATH`; made if it is not there
     #[arg(value_name = "REPO")]
     target: TargetPlace,
 

@@ -22,6 +22,7 @@ mod prune;
 mod receive;
 mod remove;
 mod restore;
+mod restrict;
 mod send;
 mod size;
 mod status;
@@ -89,6 +90,7 @@ enum Command {
     Verify(verify::Args),
     Prune(prune::Args),
     Hashes(hashes::Args),
+    Restrict(restrict::Args),
     Changed(changed::Args),
     Copy(copy::Args),
     Apply(apply::Args),
@@ -143,6 +145,7 @@ pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Restore(args) => restore::run(&args),
         Command::Mount(args) => mount::run(&args),
         Command::Prune(args) => prune::run(&args),
+        Command::Restrict(args) => restrict::run(&args),
         Command::Hashes(args) => hashes::run(&args),
         Command::Send(args) => send::run(&args),
         Command::Guardian { charge } => guardian::run(&charge),

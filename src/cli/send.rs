@@ -47,7 +47,7 @@ error: the stream has no end and must not be used.";
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
     /// Tracked device, or a dm-era device made by hand
-    name: Name,
+    pub(super) name: Name,
 
     /// Send what changed since this cursor; everything where not given
     #[arg(long, value_name = "CURSOR")]
@@ -71,7 +71,7 @@ pub(super) struct Args {
     audit_only: bool,
 
     #[command(flatten)]
-    how: How,
+    pub(super) how: How,
 
     /// Compress with zstd at this level, from 1 (fast) to 19 (small)
     #[arg(long, value_name = "LEVEL", value_parser = clap::value_parser!(i32).range(1..=19))]
@@ -95,15 +95,15 @@ pub(super) struct Args {
 pub(super) struct How {
     /// What the copy is to be
     #[arg(long, value_enum)]
-    consistency: Option<Wanted>,
+    pub(super) consistency: Option<Wanted>,
 
     /// How long writes may be held back; 500ms, 30s, 2m
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
-    freeze_timeout: Duration,
+    pub(super) freeze_timeout: Duration,
 
     /// How many passes there may be, the last one included
     #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u32).range(1..))]
-    max_passes: u32,
+    pub(super) max_passes: u32,
 }
 
 impl How {
@@ -123,7 +123,7 @@ impl How {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-enum Wanted {
+pub(super) enum Wanted {
     Snapshot,
     Freeze,
     None,
@@ -212,7 +212,7 @@ fn tell(tracked: &Tracked, sent: &Sent) {
 }
 
 /// A number and a unit: ms, s, m or h.
-fn parse_duration(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let milliseconds: u64 = match unit {

@@ -8,3 +8,4 @@ pub mod compare;
 pub mod peer;
 pub mod place;
 mod pump;
+pub mod words;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! The operating system, as narrow as it can be: aligned and locked memory, the facts of an open block device, the
-//! ioctls that hold a device or a filesystem still.
+//! ioctls that hold a device or a filesystem still, the system's log.
 //!
 //! The crate denies `unsafe`; where it cannot be avoided it stands in this module, each block with its
 //! `SAFETY` line.
@@ -13,6 +13,7 @@ mod freeze;
 mod inherited;
 mod memory;
 mod stdio;
+mod syslog;
 
 pub use alarm::interrupt_on_alarm;
 pub use aligned::AlignedBuf;
@@ -25,3 +26,4 @@ pub use freeze::{freeze, thaw};
 pub use inherited::adopt;
 pub use memory::LockedMemory;
 pub use stdio::raw_stdout;
+pub use syslog::log_refusal;

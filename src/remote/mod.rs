@@ -4,6 +4,10 @@
 
 pub mod backup;
 mod child;
+pub mod hook;
+pub mod metrics;
 pub mod peer;
 pub mod place;
 mod pump;
+pub mod routine;
+pub mod stopping;

@@ -45,4 +45,7 @@ install: ## Install what `make` built below $(DESTDIR)$(PREFIX)
 	ln -sf era $(DESTDIR)$(PREFIX)/bin/era_copy
 	ln -sf era $(DESTDIR)$(PREFIX)/bin/era_apply
 	install -D -m 644 udev/60-era.rules $(DESTDIR)$(PREFIX)/lib/udev/rules.d/60-era.rules
-	install -D -m 644 man/eratab.5 $(DESTDIR)$(PREFIX)/share/man/man5/eratab.5
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man5 man/eratab.5 man/era-backup.5
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/era dist/backup-example.toml
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system dist/systemd/era-backup@.service dist/systemd/era-backup@.timer
+	sed -i 's|/usr/local/bin/|$(PREFIX)/bin/|' $(DESTDIR)$(PREFIX)/lib/systemd/system/era-backup@.service

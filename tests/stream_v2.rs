@@ -226,7 +226,7 @@ fn malformed_headers_and_trailers_are_refused() {
     assert!(with_header(&|h| h[40..48].fill(0)).contains("block size"));
     assert!(with_header(&|h| h[40] = 1).contains("block size"));
     assert!(with_header(&|h| h[52] = 0).contains("kind"));
-    assert!(with_header(&|h| h[52] = 4).contains("kind"));
+    assert!(with_header(&|h| h[52] = 5).contains("kind"));
     assert!(with_header(&|h| h[53] = 4).contains("consistency"));
     assert!(with_header(&|h| h[54] = 1).contains("reserved"));
     assert!(with_header(&|h| h[63] = 1).contains("reserved"));

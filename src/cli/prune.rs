@@ -3,13 +3,13 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;
 
 use crate::report;
-use crate::repository::prune::remove_point;
-use crate::repository::retention::{Keep, kept};
+use crate::repository::prune::prune;
+use crate::repository::retention::Keep;
 use crate::repository::{Access, Repository};
 
 const EXAMPLES: &str = "\
@@ -87,28 +87,20 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     }
     let access = if args.dry_run { Access::Read } else { Access::Prune };
     let repository = Repository::open(&args.repository, access)?;
-    let mut manifest = repository
-        .manifest()?
-        .with_context(|| format!("{}: there is no repository", args.repository.display()))?;
-    let times: Vec<_> = manifest.points.iter().map(|point| point.time).collect();
-    let kept = kept(&times, &keep, &TimeZone::system());
     let verb = if args.dry_run { "would go" } else { "goes" };
-    // From the oldest on: what leads back to those is not merged first.
-    for (point, _) in manifest.points.clone().iter().zip(&kept).filter(|(_, kept)| !**kept) {
+    let mut gone = 0;
+    let left = prune(&repository, &keep, &TimeZone::system(), |point| {
         println!("point {} of {} {verb}", point.id, point.time);
-        if !args.dry_run {
-            let at = manifest.points.iter().position(|other| other.id == point.id);
-            remove_point(&repository, &mut manifest, at.context("the point is gone")?)
-                .with_context(|| args.repository.display().to_string())?;
-        }
-    }
-    let count = kept.iter().filter(|kept| **kept).count();
-    report::note(format_args!("{}: {count} of {} points are kept", args.repository.display(), kept.len()));
+        gone += 1;
+        true
+    })?;
+    let count = left.points.len();
+    report::note(format_args!("{}: {count} of {} points are kept", args.repository.display(), count + gone));
     Ok(())
 }
 
 /// A number of hours, days or weeks.
-fn parse_within(text: &str) -> Result<SignedDuration, String> {
+pub(super) fn parse_within(text: &str) -> Result<SignedDuration, String> {
     let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let hours = match unit {

@@ -91,29 +91,48 @@ pub(super) struct Args {
 }
 
 /// How the copy is made; `era backup` hands it on.
-#[derive(clap::Args)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::Args)]
 pub(super) struct How {
     /// What the copy is to be
     #[arg(long, value_enum)]
     pub(super) consistency: Option<Wanted>,
 
-    /// How long writes may be held back; 500ms, 30s, 2m
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
-    pub(super) freeze_timeout: Duration,
+    /// How long writes may be held back; 500ms, 30s, 2m [default: 30s]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(super) freeze_timeout: Option<Duration>,
 
-    /// How many passes there may be, the last one included
-    #[arg(long, value_name = "N", default_value = "10", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(super) max_passes: u32,
+    /// How many passes there may be, the last one included [default: 10]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) max_passes: Option<u32>,
 }
 
 impl How {
+    /// The limit, or the usual one.
+    pub(super) fn freeze_timeout(&self) -> Duration {
+        self.freeze_timeout.unwrap_or(Duration::from_secs(30))
+    }
+
+    /// The number, or the usual one.
+    pub(super) fn max_passes(&self) -> u32 {
+        self.max_passes.unwrap_or(10)
+    }
+
+    /// With what another has where this has nothing.
+    pub(super) fn or(self, other: Self) -> Self {
+        Self {
+            consistency: self.consistency.or(other.consistency),
+            freeze_timeout: self.freeze_timeout.or(other.freeze_timeout),
+            max_passes: self.max_passes.or(other.max_passes),
+        }
+    }
+
     /// The same as arguments of a command line.
     pub(super) fn as_arguments(&self) -> Vec<String> {
         let mut arguments = vec![
             "--freeze-timeout".into(),
-            format!("{}ms", self.freeze_timeout.as_millis()),
+            format!("{}ms", self.freeze_timeout().as_millis()),
             "--max-passes".into(),
-            self.max_passes.to_string(),
+            self.max_passes().to_string(),
         ];
         if let Some(name) = self.consistency.and_then(|wanted| wanted.to_possible_value()) {
             arguments.extend(["--consistency".into(), name.get_name().to_owned()]);
@@ -122,7 +141,7 @@ impl How {
     }
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Wanted {
     Snapshot,
     Freeze,
@@ -138,8 +157,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
             Wanted::Freeze => Consistency::Freeze,
             Wanted::None => Consistency::None,
         }),
-        freeze_limit: args.how.freeze_timeout,
-        max_passes: args.how.max_passes,
+        freeze_limit: args.how.freeze_timeout(),
+        max_passes: args.how.max_passes(),
         compress: args.compress,
         progress: if args.progress { When::Always } else { When::OnTerminal },
     };

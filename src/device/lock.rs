@@ -5,7 +5,7 @@
 //! inherits it keeps the next command waiting until all is undone.
 
 use std::fs;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,6 +19,13 @@ use crate::report;
 /// udev locks a device for the moment in which it looks at it: that is nothing to tell of.
 const SILENCE: Duration = Duration::from_secs(1);
 
+/// A lock that somebody else holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InUse {
+    /// Who it is, as far as the system tells.
+    pub holder: String,
+}
+
 /// Takes the lock; says whom it waits for where that takes longer.
 pub fn lock(device: impl AsFd, path: &Path) -> anyhow::Result<()> {
     take_lock(device, path, FlockOperation::LockExclusive, FlockOperation::NonBlockingLockExclusive)
@@ -29,6 +36,15 @@ pub fn lock_shared(device: impl AsFd, path: &Path) -> anyhow::Result<()> {
     take_lock(device, path, FlockOperation::LockShared, FlockOperation::NonBlockingLockShared)
 }
 
+/// Takes the lock, unless somebody holds it for longer than a moment.
+pub fn try_lock(device: impl AsFd, path: &Path) -> anyhow::Result<Result<(), InUse>> {
+    let device = device.as_fd();
+    match take_soon(device, FlockOperation::NonBlockingLockExclusive) {
+        Err(Errno::WOULDBLOCK) => Ok(Err(InUse { holder: holder(device) })),
+        result => result.map(Ok).with_context(|| format!("{}: cannot lock", path.display())),
+    }
+}
+
 fn take_lock(
     device: impl AsFd,
     path: &Path,
@@ -36,22 +52,34 @@ fn take_lock(
     at_once: FlockOperation,
 ) -> anyhow::Result<()> {
     let device = device.as_fd();
-    let take = |operation| loop {
+    let result = match take_soon(device, at_once) {
+        Err(Errno::WOULDBLOCK) => {
+            report::note(format_args!("{}: waiting for {}", path.display(), holder(device)));
+            take(device, waiting)
+        }
+        result => result,
+    };
+    result.with_context(|| format!("{}: cannot lock", path.display()))
+}
+
+/// Tries for a moment.
+fn take_soon(device: BorrowedFd, at_once: FlockOperation) -> Result<(), Errno> {
+    let begin = Instant::now();
+    loop {
+        match take(device, at_once) {
+            Err(Errno::WOULDBLOCK) if begin.elapsed() < SILENCE => thread::sleep(Duration::from_millis(20)),
+            result => return result,
+        }
+    }
+}
+
+fn take(device: BorrowedFd, operation: FlockOperation) -> Result<(), Errno> {
+    loop {
         match flock(device, operation) {
             Err(Errno::INTR) => {}
             result => return result,
         }
-    };
-    let begin = Instant::now();
-    loop {
-        match take(at_once) {
-            Err(Errno::WOULDBLOCK) if begin.elapsed() < SILENCE => thread::sleep(Duration::from_millis(20)),
-            Err(Errno::WOULDBLOCK) => break,
-            result => return result.with_context(|| format!("{}: cannot lock", path.display())),
-        }
     }
-    report::note(format_args!("{}: waiting for {}", path.display(), holder(device)));
-    take(waiting).with_context(|| format!("{}: cannot lock", path.display()))
 }
 
 /// Who holds a lock on an open device, as far as the system tells.
@@ -103,7 +131,9 @@ mod tests {
         lock(&first, file.path()).unwrap();
         let second = file.reopen().unwrap();
         assert_eq!(flock(&second, FlockOperation::NonBlockingLockExclusive), Err(Errno::WOULDBLOCK));
+        assert!(try_lock(&second, file.path()).unwrap().unwrap_err().holder.contains("process"));
         drop(first);
+        assert_eq!(try_lock(&second, file.path()).unwrap(), Ok(()));
         lock(&second, file.path()).unwrap();
     }
 }

@@ -18,6 +18,7 @@ use super::place::{SourcePlace, TargetPlace};
 use super::pump::{Broken, pump};
 use crate::report::{self, Progress, When};
 use crate::repository::manifest::Point;
+use crate::repository::unit_bytes;
 
 /// What to do, and how.
 #[derive(Clone, Debug)]
@@ -53,6 +54,12 @@ pub struct Done {
     pub cursor: Option<String>,
     /// Number of points.
     pub points: u64,
+    /// Those of them that may not be what the device was.
+    pub suspect_points: u64,
+    /// Points that were taken away.
+    pub removed_points: u64,
+    /// Units that are not as at the point before.
+    pub changed_units: u64,
     /// Bytes that went through.
     pub transferred_bytes: u64,
     /// How long it took.
@@ -63,6 +70,7 @@ pub struct Done {
 #[derive(Deserialize)]
 struct State {
     cursor: Option<String>,
+    block_size_bytes: u64,
     points: Vec<Point>,
 }
 
@@ -73,11 +81,19 @@ enum Plan {
     Difference,
 }
 
+impl Job {
+    /// Finds out whether it can be done at all.
+    pub fn check(&self) -> anyhow::Result<()> {
+        if self.source.host.is_some() && self.target.host.is_some() {
+            bail!("source and repository are both on other machines; run era backup on one of them");
+        }
+        Ok(())
+    }
+}
+
 /// Does the whole job.
 pub fn backup(job: &Job) -> anyhow::Result<Done> {
-    if job.source.host.is_some() && job.target.host.is_some() {
-        bail!("source and repository are both on other machines; run era backup on one of them");
-    }
+    job.check()?;
     let begin = Instant::now();
     let sender = Peer::new(job.source.host.clone(), job.reach.clone());
     let receiver = Peer::new(job.target.host.clone(), job.reach.clone());
@@ -107,6 +123,9 @@ pub fn backup(job: &Job) -> anyhow::Result<Done> {
     Ok(Done {
         source: place(&job.source.host, job.source.name.as_str()),
         repository: place(&job.target.host, &job.target.path),
+        changed_units: point.changed_bytes.div_ceil(unit_bytes(after.block_size_bytes).max(1)),
+        suspect_points: after.points.iter().filter(|point| point.suspect.is_some()).count() as u64,
+        removed_points: 0,
         point,
         cursor: after.cursor,
         points: after.points.len() as u64,
@@ -115,7 +134,8 @@ pub fn backup(job: &Job) -> anyhow::Result<Done> {
     })
 }
 
-fn place(host: &Option<String>, what: &str) -> String {
+/// A place as people write it.
+pub(super) fn place(host: &Option<String>, what: &str) -> String {
     host.as_ref().map_or_else(|| what.to_owned(), |host| format!("{host}:{what}"))
 }
 
@@ -227,7 +247,8 @@ fn judge(
         }
         Err(Broken::Writing(e)) => {
             receiver.check()?;
-            Err(e).context(receiver.what.clone())
+            // Not as the cause: a broken pipe is taken for a reader of our own output that has gone away.
+            bail!("{}: ended before the stream did ({e})", receiver.what)
         }
     }
 }

@@ -9,6 +9,8 @@ use std::thread::{self, JoinHandle};
 
 use anyhow::{Context, bail};
 
+use super::stopping;
+
 /// Lines of what a process says that are kept for an error message.
 const LINES: usize = 20;
 
@@ -47,7 +49,8 @@ impl Worker {
     ) -> anyhow::Result<Self> {
         command.stdin(stdin.unwrap_or_else(Stdio::piped)).stdout(Stdio::piped()).stderr(Stdio::piped());
         let program = command.get_program().to_string_lossy().into_owned();
-        let mut child = command.spawn().with_context(|| format!("{what}: cannot start {program}"))?;
+        let mut child =
+            stopping::start(&mut command).with_context(|| format!("{what}: cannot start {program}"))?;
         let stderr = child.stderr.take().with_context(|| what.clone())?;
         let said = thread::spawn(move || listen(stderr, aloud));
         Ok(Self { what, stdin: child.stdin.take(), stdout: child.stdout.take(), child, said })
@@ -56,7 +59,7 @@ impl Worker {
     /// Waits for its end.
     pub fn wait(mut self) -> anyhow::Result<Ended> {
         drop((self.stdin.take(), self.stdout.take()));
-        let status = self.child.wait().with_context(|| self.what.clone())?;
+        let status = stopping::wait(&mut self.child).with_context(|| self.what.clone())?;
         // A thread that only reads and prints does not panic.
         let said = self.said.join().unwrap_or_default();
         Ok(Ended { what: self.what, status, said })

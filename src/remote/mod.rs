@@ -5,7 +5,11 @@
 pub mod backup;
 mod child;
 pub mod compare;
+pub mod hook;
+pub mod metrics;
 pub mod peer;
 pub mod place;
 mod pump;
+pub mod routine;
+pub mod stopping;
 pub mod words;

@@ -4,7 +4,7 @@
 mod progress;
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
 
 pub use progress::{Progress, When};
@@ -26,9 +26,27 @@ pub fn warn(message: fmt::Arguments) {
     note(format_args!("warning: {message}"));
 }
 
-/// Prints what an error that ends the program says.
+/// Prints what an error that ends the program says. In a log it is one line, as those are looked at line by line.
 pub fn fail(message: fmt::Arguments) {
-    note(message);
+    if io::stderr().is_terminal() {
+        note(message);
+    } else {
+        note(format_args!("{}", one_line(&message.to_string())));
+    }
+}
+
+/// A text of several lines as one.
+pub fn one_line(text: &str) -> String {
+    let mut line = String::new();
+    for part in text.lines().map(str::trim).filter(|part| !part.is_empty()) {
+        match line.chars().next_back() {
+            None => {}
+            Some(':') => line.push(' '),
+            Some(_) => line.push_str("; "),
+        }
+        line.push_str(part);
+    }
+    line
 }
 
 /// Prints what is good to know.
@@ -40,4 +58,16 @@ pub fn note(message: fmt::Arguments) {
 /// A number of bytes for people: exact below 1 KiB, else in binary units.
 pub fn size(bytes: u64) -> bytesize::Display {
     bytesize::ByteSize(bytes).display().iec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_become_one() {
+        assert_eq!(one_line("failed:\n  first\n\n  second\n"), "failed: first; second");
+        assert_eq!(one_line("as it is"), "as it is");
+        assert_eq!(one_line(""), "");
+    }
 }

@@ -28,4 +28,5 @@ pub mod verify;
 pub mod view;
 
 pub use admit::Refused;
+pub use geometry::unit_bytes;
 pub use open::{Access, Repository};

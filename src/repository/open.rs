@@ -16,7 +16,7 @@ use super::hashes::Hashes;
 use super::layout;
 use super::manifest::Manifest;
 use super::undo::{index_of, roll_back};
-use crate::device::lock::{lock, lock_shared};
+use crate::device::lock::{InUse, lock, lock_shared, try_lock};
 use crate::report;
 
 /// What a repository is opened for.
@@ -35,6 +35,8 @@ pub enum Access {
 pub struct Repository {
     /// Its directory.
     pub path: PathBuf,
+    /// What it was opened for.
+    pub access: Access,
     _locks: Vec<File>,
 }
 
@@ -50,6 +52,19 @@ impl Repository {
             bail!("{}: there is no repository; era backup and era receive make one", path.display());
         }
         Self::lock(path, access)
+    }
+
+    /// Opens a repository to take points away, if nobody uses it: does not wait for those who do, but says who it is.
+    pub fn open_unused(path: &Path) -> anyhow::Result<Result<Self, InUse>> {
+        let mut locks = Vec::new();
+        for path in [layout::lock(path), layout::readers_lock(path)] {
+            let file = open_lock(&path)?;
+            if let Err(in_use) = try_lock(&file, &path)? {
+                return Ok(Err(in_use));
+            }
+            locks.push(file);
+        }
+        Self::with(path, Access::Prune, locks).map(Ok)
     }
 
     /// Opens a repository to add a point; makes it in a directory that is not there, or empty.
@@ -82,7 +97,11 @@ impl Repository {
             }
             Access::Write => {}
         }
-        let repository = Self { path: path.to_owned(), _locks: locks };
+        Self::with(path, access, locks)
+    }
+
+    fn with(path: &Path, access: Access, locks: Vec<File>) -> anyhow::Result<Self> {
+        let repository = Self { path: path.to_owned(), access, _locks: locks };
         if access != Access::Read {
             repository.recover()?;
         }

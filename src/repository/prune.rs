@@ -6,17 +6,47 @@
 //! it replaces is removed after that; so a crash leaves files that nobody names, which the next command removes.
 
 use anyhow::Context;
+use jiff::tz::TimeZone;
 
 use super::file;
 use super::geometry::Geometry;
 use super::layout;
-use super::manifest::Manifest;
-use super::open::Repository;
+use super::manifest::{Manifest, Point};
+use super::open::{Access, Repository};
 use super::receiver::undo_header;
+use super::retention::{Keep, kept};
 use super::undo::{BATCH_BYTES, Undo, UndoWriter, index_of};
 
+/// Takes away what a rule does not keep; `each` is told of every point before it goes, and says whether to go on. Of a
+/// repository that is open to be read nothing is taken away. Returns what is left, or would be.
+pub fn prune(
+    repository: &Repository,
+    keep: &Keep,
+    zone: &TimeZone,
+    mut each: impl FnMut(&Point) -> bool,
+) -> anyhow::Result<Manifest> {
+    let name = || repository.path.display().to_string();
+    let mut manifest =
+        repository.manifest()?.with_context(|| format!("{}: there is no repository", name()))?;
+    let times: Vec<_> = manifest.points.iter().map(|point| point.time).collect();
+    let mut kept = kept(&times, keep, zone);
+    // From the oldest on: what leads back to those is not merged first.
+    while let Some(at) = kept.iter().position(|kept| !kept) {
+        if !each(&manifest.points[at]) {
+            break;
+        }
+        if repository.access == Access::Prune {
+            remove_point(repository, &mut manifest, at).with_context(name)?;
+        } else {
+            manifest.points.remove(at);
+        }
+        kept.remove(at);
+    }
+    Ok(manifest)
+}
+
 /// Takes a point away, which is not the newest.
-pub fn remove_point(repository: &Repository, manifest: &mut Manifest, at: usize) -> anyhow::Result<()> {
+fn remove_point(repository: &Repository, manifest: &mut Manifest, at: usize) -> anyhow::Result<()> {
     let path = &repository.path;
     let (id, next) = (manifest.points[at].id, manifest.points[at + 1].id);
     let mut gone = vec![layout::undo(path, id, next)];

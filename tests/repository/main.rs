@@ -7,6 +7,7 @@ mod program;
 
 mod backup;
 mod bench;
+mod config;
 mod crashes;
 mod damage;
 mod growth;

@@ -46,7 +46,7 @@ fn all_that_era_backup_asks_for() {
     }
     let out = backup(&["--freeze-timeout", "2m"], "host:no-such-1");
     out.expect_error(
-        "era send on host: failed with status 2:\n  era: refused: --freeze-timeout 120s is too long",
+        "era send on host: failed with status 2: era: refused: --freeze-timeout 120s is too long",
     );
     backup(&[], "host:root").expect_error("root is not a device of this key");
     backup(&["--remote-era", "/bin/sh"], "host:no-such-1").expect_error("\"/bin/sh\" is not era");

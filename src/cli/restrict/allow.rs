@@ -96,11 +96,12 @@ fn given<'a>(command: &'a clap::Command, matches: &'a ArgMatches) -> impl Iterat
 
 fn sender(rule: &Args, asked: &send::Args, words: &[String]) -> anyhow::Result<Vec<OsString>> {
     ensure!(rule.send.contains(&asked.name), "{} is not a device of this key", asked.name);
-    let send::How { consistency, freeze_timeout, max_passes } = &asked.how;
-    if *freeze_timeout > rule.max_freeze {
+    let consistency = asked.how.consistency;
+    let (freeze_timeout, max_passes) = (asked.how.freeze_timeout(), asked.how.max_passes());
+    if freeze_timeout > rule.max_freeze {
         bail!("--freeze-timeout {freeze_timeout:?} is too long, at most {:?} are allowed", rule.max_freeze);
     }
-    if *max_passes > rule.max_passes {
+    if max_passes > rule.max_passes {
         bail!("--max-passes {max_passes} are too many, at most {} are allowed", rule.max_passes);
     }
     let mut words: Vec<OsString> = words.iter().map(OsString::from).collect();

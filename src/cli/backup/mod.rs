@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! `era backup`: the whole job, as options or a configuration have it.
+
+mod config;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use signal_hook::low_level::emulate_default_handler;
+
+use self::config::Config;
+use super::{print_json, send, size};
+use crate::remote::backup::{Done, Job};
+use crate::remote::hook::Hook;
+use crate::remote::peer::Reach;
+use crate::remote::place::{SourcePlace, TargetPlace};
+use crate::remote::routine::Routine;
+use crate::remote::stopping;
+use crate::report::{self, When};
+
+const EXAMPLES: &str = "\
+Examples:
+  Of a device of another host, into a repository here:
+      era backup root@vm1:root /srv/backups/vm1
+  Of a device here, to a backup host:
+      era backup data backup@store:/srv/backups/data
+  Both here:
+      era backup data /mnt/usb/data
+  As /etc/era/backup/data.toml says, which era-backup(5) describes; every night:
+      era backup --config data
+      systemctl enable --now era-backup@data.timer
+
+Each run also reads some of the blocks that have not changed, as dm-era says, and
+compares them with the repository's hashes. If one differs, something wrote past
+the tracker, or the repository is damaged: the point is kept, marked as suspect,
+and the run fails; era verify --repair mends it.
+
+The first run copies everything, the later ones what changed since the last point.
+If tracking began anew, or the first copy broke off, everything is read, but only
+what is different is sent. ssh is used as it is set up, keys, ports and jump hosts
+in ~/.ssh/config included; both machines need era.
+
+Exit status: 0 a point was added, and all else done; 2 an error, which says so if
+a point was added all the same.";
+
+/// Add a point to a repository: the device as it is now
+#[derive(clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(super) struct Args {
+    /// Tracked device: NAME here, or `[USER@]HOST:NAME`
+    #[arg(required_unless_present = "config")]
+    source: Option<SourcePlace>,
+
+    /// Directory of the repository: a path here, or `[USER@]HOST:PATH`; made if it is not there
+    #[arg(value_name = "REPO", required_unless_present = "config")]
+    target: Option<TargetPlace>,
+
+    /// Do what /etc/era/backup/NAME.toml says, or the file at PATH; arguments given here are stronger
+    #[arg(long, value_name = "NAME|PATH")]
+    config: Option<PathBuf>,
+
+    #[command(flatten)]
+    send: send::How,
+
+    /// Compress with zstd at this level, from 1 to 19, or none [default: 1 between machines, none within one]
+    #[arg(long, value_name = "LEVEL", value_parser = parse_level)]
+    compress: Option<Level>,
+
+    /// The remote shell, with arguments [default: ssh]
+    #[arg(long, value_name = "COMMAND")]
+    rsh: Option<String>,
+
+    /// Path of era on the other machine [default: era]
+    #[arg(long, value_name = "PATH")]
+    remote_era: Option<String>,
+
+    /// Send no more than this a second: 10M
+    #[arg(long, value_name = "SIZE", value_parser = size::parse)]
+    bandwidth_limit: Option<u64>,
+
+    /// Compare one in N of the blocks that have not changed, too, other ones each time; 0 for none [default: 1000]
+    #[arg(long, value_name = "N")]
+    audit: Option<u64>,
+
+    /// Write metrics for Prometheus' textfile collector, after failures, too
+    #[arg(long, value_name = "FILE")]
+    metrics: Option<PathBuf>,
+
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+
+    /// Show progress even where stderr is not a terminal
+    #[arg(long)]
+    progress: bool,
+}
+
+/// Whether and how to compress.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Level {
+    None,
+    Zstd(i32),
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    let file = args.config.as_deref().map(config::path_of);
+    let config = file.as_deref().map(config::read).transpose()?.unwrap_or_default();
+    let routine = routine(args, config, file.as_deref().unwrap_or(Path::new("the command line")))?;
+    stopping::watch()?;
+    let result = routine.run().with_context(|| format!("backup of {}", routine.source()));
+    if let (Err(e), Some(signal)) = (&result, stopping::signal()) {
+        report::fail(format_args!("{e:#}"));
+        // Ends the process; cannot fail for these signals.
+        let _ = emulate_default_handler(signal);
+    }
+    let done = result?;
+    if args.json { print_json(&done) } else { tell(&done) }
+}
+
+/// What the command line says, and where it says nothing, what the file does.
+fn routine(args: &Args, config: Config, file: &Path) -> anyhow::Result<Routine> {
+    let missing = |key: &str, such_as: &str| {
+        format!("{}: has no {key}; add a line such as {key} = \"{such_as}\"", file.display())
+    };
+    let source = args.source.clone().or(config.source);
+    let source = source.with_context(|| missing("source", "root@vm1:vol"))?;
+    let target = args.target.clone().or(config.repository);
+    let target = target.with_context(|| missing("repository", "/srv/backups/vol"))?;
+    let is_remote = source.host.is_some() || target.host.is_some();
+    let how = send::How {
+        consistency: config.consistency,
+        freeze_timeout: config.freeze_timeout,
+        max_passes: config.max_passes,
+    };
+    let mut send_options = args.send.or(how).as_arguments();
+    let default = if is_remote { Level::Zstd(1) } else { Level::None };
+    if let Level::Zstd(level) = args.compress.or(config.compress).unwrap_or(default) {
+        send_options.extend(["--compress".into(), level.to_string()]);
+    }
+    let rsh = args.rsh.clone().or(config.rsh).unwrap_or_else(|| "ssh".into());
+    let reach = Reach {
+        rsh: rsh.split_ascii_whitespace().map(str::to_owned).collect(),
+        era: args.remote_era.clone().or(config.remote_era).unwrap_or_else(|| "era".into()),
+    };
+    let limit = config.hooks.time_limit;
+    let hook = |name, command: Option<String>| command.map(|command| Hook { name, command, limit });
+    Ok(Routine {
+        job: Job {
+            source,
+            target,
+            reach,
+            send_options,
+            audit: args.audit.or(config.audit).unwrap_or(1000),
+            repair: None,
+            limit: args.bandwidth_limit.or(config.bandwidth_limit),
+            progress: if args.progress { When::Always } else { When::OnTerminal },
+        },
+        before_cut: hook("before_cut", config.hooks.before_cut),
+        after_cut: hook("after_cut", config.hooks.after_cut),
+        keep: config.retention,
+        metrics: args.metrics.clone().or(config.metrics),
+    })
+}
+
+fn tell(done: &Done) -> anyhow::Result<()> {
+    let Done { point, .. } = done;
+    let removed = match done.removed_points {
+        0 => String::new(),
+        1 => "; 1 old point was taken away".into(),
+        n => format!("; {n} old points were taken away"),
+    };
+    report::note(format_args!(
+        "{}: point {}, {} changed, {} sent in {:.1} s; {} points{removed}",
+        done.repository,
+        point.id,
+        report::size(point.changed_bytes),
+        report::size(done.transferred_bytes),
+        done.duration_seconds,
+        done.points
+    ));
+    Ok(())
+}
+
+fn parse_level(text: &str) -> Result<Level, String> {
+    match text.parse::<i32>() {
+        _ if text == "none" => Ok(Level::None),
+        Ok(level @ 1..=19) => Ok(Level::Zstd(level)),
+        _ => Err("from 1 (fast) to 19 (small), or none".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels() {
+        assert_eq!(parse_level("none"), Ok(Level::None));
+        assert_eq!(parse_level("19"), Ok(Level::Zstd(19)));
+        for bad in ["", "0", "20", "fast", "-1"] {
+            assert!(parse_level(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! A backup with all that goes around it, as a timer wants it: hooks, letting old points go, metrics.
+//!
+//! `before_cut` runs before anything else is started, `after_cut` when sender and receiver have ended, whatever came of
+//! them. A sender ends after its guardian, so on this machine nothing is suspended or frozen while a hook runs.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::backup::{Done, Job, backup, place};
+use super::hook::Hook;
+use super::metrics;
+use super::stopping;
+use crate::report;
+use crate::repository::Repository;
+use crate::repository::prune::prune;
+use crate::repository::retention::Keep;
+
+/// What to do.
+#[derive(Clone, Debug)]
+pub struct Routine {
+    /// The backup itself.
+    pub job: Job,
+    /// What to run before it.
+    pub before_cut: Option<Hook>,
+    /// What to run after it, in any case.
+    pub after_cut: Option<Hook>,
+    /// Which points to keep; all where not given.
+    pub keep: Option<Keep>,
+    /// Where to write metrics.
+    pub metrics: Option<PathBuf>,
+}
+
+impl Routine {
+    /// Where from, as people write it.
+    pub fn source(&self) -> String {
+        place(&self.job.source.host, self.job.source.name.as_str())
+    }
+
+    fn repository(&self) -> String {
+        place(&self.job.target.host, &self.job.target.path)
+    }
+
+    /// Does it all. Nothing is begun if something of it cannot be.
+    pub fn run(&self) -> anyhow::Result<Done> {
+        self.check()?;
+        let begin = Instant::now();
+        let mut result = self.add_point().and_then(|done| self.let_go(done));
+        if let (Err(_), Some(_)) = (&result, stopping::signal()) {
+            result = result.context("interrupted");
+        }
+        let Some(path) = &self.metrics else { return result };
+        let written = metrics::write(
+            path,
+            &metrics::Run {
+                source: &self.source(),
+                repository: &self.repository(),
+                end: Timestamp::now(),
+                duration: begin.elapsed(),
+                done: result.as_ref().ok(),
+            },
+        );
+        match (&result, written) {
+            (_, Ok(())) => result,
+            (Ok(done), Err(e)) => Err(e.context(incomplete(done))),
+            (Err(_), Err(e)) => {
+                report::warn(format_args!("{e:#}"));
+                result
+            }
+        }
+    }
+
+    fn check(&self) -> anyhow::Result<()> {
+        self.job.check()?;
+        if let (Some(_), Some(host)) = (&self.keep, &self.job.target.host) {
+            bail!(
+                "{}: is on another machine, where old points cannot be taken away from here; take [retention] out of the \
+                 configuration, and run era prune {} on {host}",
+                self.repository(),
+                self.job.target.path
+            );
+        }
+        self.metrics.as_deref().map_or(Ok(()), metrics::check)
+    }
+
+    fn add_point(&self) -> anyhow::Result<Done> {
+        let begun = match &self.before_cut {
+            Some(hook) => hook.run(&self.variables(hook, None), || stopping::signal().is_some()),
+            None => Ok(()),
+        };
+        let result = begun.and_then(|()| backup(&self.job));
+        let Some(hook) = &self.after_cut else { return result };
+        // It puts things in order again: an interruption is no reason to leave it out.
+        match (hook.run(&self.variables(hook, Some(&result)), || false), &result) {
+            (Ok(()), _) => result,
+            (Err(e), Ok(done)) => Err(e.context(incomplete(done))),
+            (Err(e), Err(_)) => {
+                report::warn(format_args!("{e:#}"));
+                result
+            }
+        }
+    }
+
+    /// What a hook finds in its environment; what of that is not known it does not find.
+    fn variables(
+        &self,
+        hook: &Hook,
+        result: Option<&anyhow::Result<Done>>,
+    ) -> [(&'static str, Option<String>); 6] {
+        let done = result.and_then(|result| result.as_ref().ok());
+        let error = result.and_then(|result| result.as_ref().err());
+        [
+            ("ERA_HOOK", Some(hook.name.to_owned())),
+            ("ERA_SOURCE", Some(self.source())),
+            ("ERA_REPOSITORY", Some(self.repository())),
+            (
+                "ERA_RESULT",
+                result.map(|result| if result.is_ok() { "success" } else { "failure" }.to_owned()),
+            ),
+            ("ERA_POINT", done.map(|done| done.point.id.to_string())),
+            ("ERA_ERROR", error.map(|e| report::one_line(&format!("{e:#}")))),
+        ]
+    }
+
+    /// Takes old points away, unless somebody uses the repository: the next run does it then.
+    fn let_go(&self, mut done: Done) -> anyhow::Result<Done> {
+        let Some(keep) = &self.keep else { return Ok(done) };
+        let path = Path::new(&self.job.target.path);
+        let repository = match Repository::open_unused(path).with_context(|| incomplete(&done))? {
+            Ok(repository) => repository,
+            Err(in_use) => {
+                report::note(format_args!(
+                    "{}: is in use by {}: no old points were taken away; the next run does it",
+                    path.display(),
+                    in_use.holder
+                ));
+                return Ok(done);
+            }
+        };
+        let mut removed = 0;
+        let left = prune(&repository, keep, &TimeZone::system(), |_| {
+            let goes_on = stopping::signal().is_none();
+            removed += u64::from(goes_on);
+            goes_on
+        })
+        .with_context(|| incomplete(&done))?;
+        done.removed_points = removed;
+        done.points = left.points.len() as u64;
+        done.suspect_points = left.points.iter().filter(|point| point.suspect.is_some()).count() as u64;
+        Ok(done)
+    }
+}
+
+fn incomplete(done: &Done) -> String {
+    format!("point {} was added, but not all else was done", done.point.id)
+}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! `make install`: everything is where it is looked for, and systemd takes the units for what they are.
+
+#[path = "common/oracle_program.rs"]
+mod oracle_program;
+
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Installs the program under test, and returns where to.
+fn install(dir: &Path) -> PathBuf {
+    let (work, prefix) = (dir.join("work"), dir.join("prefix"));
+    std::fs::create_dir_all(work.join("target/release")).unwrap();
+    for name in ["Makefile", "man", "udev", "dist"] {
+        symlink(Path::new(env!("CARGO_MANIFEST_DIR")).join(name), work.join(name)).unwrap();
+    }
+    symlink(env!("CARGO_BIN_EXE_era"), work.join("target/release/era")).unwrap();
+    let prefix_is = format!("PREFIX={}", prefix.display());
+    let out = Command::new("make")
+        .args(["--no-print-directory", "install", &prefix_is])
+        .current_dir(&work)
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    prefix
+}
+
+#[test]
+fn everything_is_in_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let prefix = install(dir.path());
+    for name in [
+        "bin/era",
+        "bin/era_copy",
+        "bin/era_apply",
+        "lib/udev/rules.d/60-era.rules",
+        "share/man/man5/eratab.5",
+        "share/man/man5/era-backup.5",
+        "share/doc/era/backup-example.toml",
+        "lib/systemd/system/era-backup@.service",
+        "lib/systemd/system/era-backup@.timer",
+    ] {
+        assert!(prefix.join(name).is_file(), "{name}");
+    }
+    let unit = std::fs::read_to_string(prefix.join("lib/systemd/system/era-backup@.service")).unwrap();
+    let start = format!("\nExecStart={}/bin/era backup --config %i\n", prefix.display());
+    assert!(unit.contains(&start), "{unit}");
+}
+
+#[test]
+fn systemd_understands_the_units() {
+    if !oracle_program::available("systemd-analyze", "systemd") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let units = install(dir.path()).join("lib/systemd/system");
+    let out = Command::new("systemd-analyze")
+        .args(["verify", "--man=no", "era-backup@vol.service", "era-backup@vol.timer"])
+        .env("SYSTEMD_UNIT_PATH", format!("{}:", units.display()))
+        .output()
+        .unwrap();
+    assert_eq!((out.status.code(), String::from_utf8_lossy(&out.stderr).as_ref()), (Some(0), ""));
+}

@@ -47,12 +47,16 @@ a point was added all the same.";
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Tracked device: NAME here, or `[USER@]HOST:NAME`
-    #[arg(required_unless_present = "config")]
+    // Not as documentation, which takes what is in brackets for a link.
+    #[arg(help = "Tracked device: NAME here, or [USER@]HOST:NAME", required_unless_present = "config")]
     source: Option<SourcePlace>,
 
-    /// Directory of the repository: a path here, or `[USER@]HOST:PATH`; made if it is not there
-    #[arg(value_name = "REPO", required_unless_present = "config")]
+    // As above.
+    #[arg(
+        help = "Directory of the repository: a path here, or [USER@]HOST:PATH; made if it is not there",
+        value_name = "REPO",
+        required_unless_present = "config"
+    )]
     target: Option<TargetPlace>,
 
     /// Do what /etc/era/backup/NAME.toml says, or the file at PATH; arguments given here are stronger

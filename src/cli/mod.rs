@@ -23,6 +23,7 @@ mod receive;
 mod remove;
 mod restore;
 mod restrict;
+mod rewind;
 mod send;
 mod size;
 mod status;

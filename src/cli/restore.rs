@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow, bail};
 use rustix::io::Errno;
 
-use super::interrupt;
+use super::{interrupt, rewind};
 use crate::blockio::{Destination, WriteAt};
 use crate::report::{self, Progress, When};
 use crate::repository::points::parse_place;
@@ -21,6 +21,9 @@ Examples:
   As it was on a day, into a file that can be mounted:
       era restore /srv/backups/data@2026-11-24 data.img
       mount -o loop,ro data.img /mnt
+  The tracked device itself, back to before the mishap; only what changed is
+  written, and the next backup is a small one:
+      umount /srv && era restore /srv/backups/data@latest~1 data --only-changed
 
 Every block is checked against its hash before it is written. If one is damaged,
 the restore stops there; era verify says what is damaged.";
@@ -40,6 +43,10 @@ pub(super) struct Args {
     #[arg(long)]
     force: bool,
 
+    /// Write only what changed since the point; TARGET is the tracked device itself, not mounted
+    #[arg(long, conflicts_with = "force")]
+    only_changed: bool,
+
     /// Show progress even where stderr is not a terminal
     #[arg(long)]
     progress: bool,
@@ -47,16 +54,27 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let (path, selector) = parse_place(&args.place)?;
-    let _repository = Repository::open(&path, Access::Read)?;
+    let repository = Repository::open(&path, Access::Read)?;
+    let manifest =
+        repository.manifest()?.with_context(|| format!("{}: there is no repository", path.display()))?;
     let mut view = View::open(&path, selector)?;
-    let (target, blank) = open_target(&args.target, args.force)?;
-    interrupt::explain(format!("{}: is incomplete", args.target.display()))?;
     let geometry = view.geometry();
     let when = if args.progress { When::Always } else { When::OnTerminal };
-    let progress = Progress::new(when, Some(geometry.device_bytes));
-    let restored = restore(&mut view, &target, blank, 0..geometry.units(), &progress)
-        .with_context(|| args.target.display().to_string())?;
-    progress.finish();
+    let explain = || interrupt::explain(format!("{}: is incomplete", args.target.display()));
+    let name = || args.target.display().to_string();
+    let restored = if args.only_changed {
+        let rewind = rewind::plan(&manifest, &view, &args.target)?;
+        let (target, _) = open_target(&rewind.tracked.path()?, false).with_context(name)?;
+        explain()?;
+        let progress = Progress::new(when, Some(rewind.units.len() * geometry.unit_bytes));
+        let units = rewind.units.runs().flat_map(|run| run.begin..run.end);
+        restore(&mut view, &target, false, units, &progress).with_context(name)?
+    } else {
+        let (target, blank) = open_target(&args.target, args.force)?;
+        explain()?;
+        let progress = Progress::new(when, Some(geometry.device_bytes));
+        restore(&mut view, &target, blank, 0..geometry.units(), &progress).with_context(name)?
+    };
     report::note(format_args!(
         "{}: point {} of {}: {} written, {} of zeros",
         args.target.display(),

@@ -41,7 +41,8 @@ pub(super) struct Args {
     #[arg(value_name = "REPO")]
     repository: PathBuf,
 
-    /// The device that it is of: NAME here, or [USER@]HOST:NAME
+    // Not as documentation, which takes what is in brackets for a link.
+    #[arg(help = "The device that it is of: NAME here, or [USER@]HOST:NAME")]
     source: Option<SourcePlace>,
 
     /// Add a point that has what is different

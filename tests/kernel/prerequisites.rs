@@ -23,7 +23,7 @@ const ALWAYS: [(&str, &str); 8] = [
 ];
 
 /// Commands that only some scenarios use.
-const SOMETIMES: [(&str, &str); 9] = [
+const SOMETIMES: [(&str, &str); 12] = [
     ("era_invalidate", "thin-provisioning-tools"),
     ("mkfs.xfs", "xfsprogs"),
     ("xfs_repair", "xfsprogs"),
@@ -32,6 +32,9 @@ const SOMETIMES: [(&str, &str); 9] = [
     ("sfdisk", "fdisk"),
     ("filefrag", "e2fsprogs"),
     ("fusermount3", "fuse3"),
+    ("ssh", "openssh-client"),
+    ("ssh-keygen", "openssh-client"),
+    ("sshd", "openssh-server"),
     ("udevadm", "udev"),
 ];
 

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! `era restore --only-changed`: a tracked device goes back to a point, by what changed since then.
+//!
+//! That is what the undo streams from the point on have, and what dm-era says was written since the last point. It is
+//! written through the tracked device, so tracking stays valid, and the next backup sends it.
+
+use std::path::Path;
+
+use anyhow::{Context, bail};
+
+use crate::device::dm::Dm;
+use crate::device::eratab::Name;
+use crate::device::metadata_snapshot::changed;
+use crate::device::tracked::Tracked;
+use crate::repository::manifest::Manifest;
+use crate::repository::view::View;
+use crate::runs::{BlockSet, Run};
+
+/// The device, locked against other commands, and the units of the point that are to be written.
+pub(super) struct Rewind {
+    pub(super) tracked: Tracked,
+    pub(super) units: BlockSet,
+}
+
+/// Finds out what is to be written. The manifest was read before the point was opened: a backup in between then only makes
+/// it more.
+pub(super) fn plan(manifest: &Manifest, view: &View, target: &Path) -> anyhow::Result<Rewind> {
+    let name = name_of(target)?;
+    let dm = Dm::open()?;
+    let tracked = Tracked::find(&dm, &name)?;
+    if tracked.device != manifest.device {
+        bail!(
+            "{name}: is device {}, the repository is of device {}; restore without --only-changed writes everything",
+            tracked.device,
+            manifest.device
+        );
+    }
+    let everything = || {
+        format!(
+            "{name}: what changed since the point cannot be known; restore onto /dev/mapper/{name} without \
+             --only-changed, which writes everything"
+        )
+    };
+    let cursor = manifest.cursor().with_context(everything)?;
+    let since = cursor.era_in(tracked.generation).with_context(everything)?;
+    let geometry = view.geometry();
+    let mut units = BlockSet::new(geometry.units());
+    for unit in view.changed_since() {
+        let unit = unit?;
+        // What the device has had since, and had not at the point.
+        if unit < geometry.units() {
+            units.insert(Run { begin: unit, end: unit + 1 });
+        }
+    }
+    let written = changed(&dm, &tracked, since).with_context(everything)?.blocks;
+    for run in written.runs() {
+        if let Some(extent) = tracked.block_size.extent(run, geometry.device_bytes) {
+            units.insert(geometry.touched(extent));
+        }
+    }
+    Ok(Rewind { tracked, units })
+}
+
+/// `NAME`, or `/dev/mapper/NAME`.
+fn name_of(target: &Path) -> anyhow::Result<Name> {
+    let text = target.to_str().context("the name of the device is not UTF-8")?;
+    let name = text.strip_prefix("/dev/mapper/").unwrap_or(text);
+    name.parse().with_context(|| format!("--only-changed needs a tracked device, not {text}"))
+}

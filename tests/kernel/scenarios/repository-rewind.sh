@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# A tracked device goes back to a point by what changed since then, and to no more; tracking stays valid. What cannot be known,
+# and a device in use, are refused.
+
+create_stack vol 16M 16M --block-size 64K
+write_blocks /dev/mapper/vol 128 0 256
+cp /run/disks/vol-data before
+era backup vol repo
+write_blocks /dev/mapper/vol 128 10 3
+era backup vol repo
+write_blocks /dev/mapper/vol 128 12 3
+era backup vol repo
+# Not in any point.
+write_blocks /dev/mapper/vol 128 200 2
+
+cursor=$(era points --cursor repo)
+rewind="era restore repo@1 vol --only-changed"
+dmsetup create holder --table "0 $(sectors_of /dev/mapper/vol) linear /dev/mapper/vol 0"
+assert_exit 2 $rewind
+assert_message "in use"
+dmsetup remove holder
+disk=$(new_disk disk 16M)
+assert_exit 2 era restore repo@1 "$disk" --only-changed
+assert_message "tracked device"
+
+era changed vol --since "$cursor" >changed-until-then
+$rewind
+assert_same /dev/mapper/vol before
+# What was written is what had changed, in any point or none.
+{
+    cat changed-until-then
+    echo "10 15"
+} | while read -r begin end; do seq $begin $((end - 1)); done | sort -n | uniq >expected
+era changed vol --since "$cursor" | while read -r begin end; do seq $begin $((end - 1)); done >written
+assert_same expected written
+
+era backup vol repo
+assert_same before repo/image
+era verify repo
+assert_exit 0 era verify repo vol
+assert_exit 0 era restore repo@2 vol --only-changed
+era restore repo@2 second
+assert_same /dev/mapper/vol second
+
+# Tracking began anew: it is not known what changed.
+era close --meta "$meta"
+era open --meta "$meta" --new-generation
+assert_exit 1 $rewind
+assert_message "without --only-changed"
+create_stack other 16M 16M --block-size 64K
+assert_exit 2 era restore repo other --only-changed
+assert_message "the repository is of device"

@@ -43,12 +43,11 @@ pub struct Receiver {
     batch: BTreeMap<u64, (Content, UnitHash)>,
     batch_bytes: u64,
     zero_hash: ZeroHash,
-    /// Units that are in the undo stream.
-    saved: BlockSet,
-    /// Units that are not as they were.
+    /// Units that are not as they were. What those of the last point held is in the undo stream.
     changed: BlockSet,
-    /// Units that the stream has said something of.
-    covered: BlockSet,
+    /// Units that the stream has said something of, where it must be of all: a full one. Of a first copy those are the
+    /// changed ones.
+    covered: Option<BlockSet>,
     /// What a stream of differences must have been compared with.
     base: Option<UnitHash>,
     audit: Option<Audit>,
@@ -108,9 +107,8 @@ impl Receiver {
             batch: BTreeMap::new(),
             batch_bytes: 0,
             zero_hash: ZeroHash::default(),
-            saved: BlockSet::new(units),
             changed: BlockSet::new(units),
-            covered: BlockSet::new(units),
+            covered: (header.kind == Kind::Full && before.is_some()).then(|| BlockSet::new(units)),
             base,
             audit: None,
         };
@@ -196,7 +194,7 @@ impl Receiver {
     /// Appends what a unit holds to the undo stream, if it is not there yet; returns how many bytes that are.
     fn save(&mut self, unit: u64) -> anyhow::Result<u64> {
         let (Some(undo), Some(before)) = (&mut self.undo, self.before) else { return Ok(0) };
-        if unit >= before.units() || self.saved.contains(unit) {
+        if unit >= before.units() || self.changed.contains(unit) {
             return Ok(0);
         }
         let extent = before.extent(unit);
@@ -206,7 +204,7 @@ impl Receiver {
             format!("the file of hashes ends before unit {unit}; era verify says what is damaged")
         })?;
         undo.save(unit, hash, extent, &bytes)?;
-        self.saved.insert(Run { begin: unit, end: unit + 1 });
+        self.changed.insert(Run { begin: unit, end: unit + 1 });
         Ok(extent.len)
     }
 
@@ -298,8 +296,9 @@ impl Receiver {
         note: Option<&str>,
     ) -> anyhow::Result<Point> {
         self.flush()?;
-        if header.kind == Kind::Full && self.covered.len() < self.geometry.units() {
-            let missing = (0..self.geometry.units()).find(|&unit| !self.covered.contains(unit));
+        let covered = self.covered.as_ref().unwrap_or(&self.changed);
+        if header.kind == Kind::Full && covered.len() < self.geometry.units() {
+            let missing = (0..self.geometry.units()).find(|&unit| !covered.contains(unit));
             bail!("the stream says that it is full, but leaves unit {} out", missing.unwrap_or_default());
         }
         if self.base.is_some() {
@@ -347,7 +346,9 @@ impl Units for Receiver {
     }
 
     fn unit(&mut self, unit: u64, content: Content) -> anyhow::Result<()> {
-        self.covered.insert(Run { begin: unit, end: unit + 1 });
+        if let Some(covered) = &mut self.covered {
+            covered.insert(Run { begin: unit, end: unit + 1 });
+        }
         self.put(unit, content)
     }
 }

@@ -14,6 +14,9 @@ pub const SECTOR_BYTES: u64 = 512;
 /// dm-era numbers its blocks with 31 bits: a device has fewer blocks than this.
 pub const MAX_BLOCKS: u64 = 1 << 31;
 
+/// The largest unit that hashes are of: what a process has in memory of it, several times.
+pub const MAX_UNIT_BYTES: u64 = 4 << 20;
+
 /// The number of one era; it grows by one at every checkpoint, metadata snapshot and resume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(transparent)]

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! `era hashes`: what a repository has, as a list of hashes.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, Seek};
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
@@ -43,5 +45,19 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     }
     let progress = Progress::new(When::OnTerminal, Some(manifest.device_bytes));
     prepare(&repository, &mut manifest, &progress).with_context(name)?;
-    write_list(&repository, &manifest, 0, 1, raw_stdout()).map(drop).with_context(name)
+    // Who reads this adds a point as it goes, which takes the lock and changes the hashes: what is sent is a copy, made
+    // before.
+    let mut copy = unnamed(&args.repository).with_context(name)?;
+    write_list(&repository, &manifest, 0, 1, &mut copy).with_context(name)?;
+    drop(repository);
+    copy.rewind().with_context(name)?;
+    io::copy(&mut copy, &mut raw_stdout()).map(drop).context("cannot send the list of hashes")
+}
+
+/// A file that is gone when it is closed.
+fn unnamed(directory: &Path) -> io::Result<File> {
+    let path = directory.join(format!("list.{}", std::process::id()));
+    let file = File::options().read(true).write(true).create(true).truncate(true).open(&path)?;
+    std::fs::remove_file(path)?;
+    Ok(file)
 }

@@ -55,7 +55,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     match &point.suspect {
         None => Ok(()),
         Some(why) => bail!(
-            "{}: point {} is SUSPECT: {why}. Something wrote past the tracker, or the repository is damaged; era verify \
+            "{}: point {} is SUSPECT: {why}. Something wrote past the tracker; era verify \
              --repair {0} SOURCE compares everything and mends it",
             args.repository.display(),
             point.id

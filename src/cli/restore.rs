@@ -63,8 +63,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let explain = || interrupt::explain(format!("{}: is incomplete", args.target.display()));
     let name = || args.target.display().to_string();
     let restored = if args.only_changed {
-        let rewind = rewind::plan(&manifest, &view, &args.target)?;
-        let (target, _) = open_target(&rewind.tracked.path()?, false).with_context(name)?;
+        let open = |path: &Path| open_target(path, false).with_context(name);
+        let (rewind, (target, _)) = rewind::plan(&manifest, &view, &args.target, open)?;
         explain()?;
         let progress = Progress::new(when, Some(rewind.units.len() * geometry.unit_bytes));
         let units = rewind.units.runs().flat_map(|run| run.begin..run.end);

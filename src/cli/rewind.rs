@@ -18,16 +18,22 @@ use crate::runs::{BlockSet, Run};
 
 /// The device, locked against other commands, and the units of the point that are to be written.
 pub(super) struct Rewind {
-    pub(super) tracked: Tracked,
+    _tracked: Tracked,
     pub(super) units: BlockSet,
 }
 
-/// Finds out what is to be written. The manifest was read before the point was opened: a backup in between then only makes
-/// it more.
-pub(super) fn plan(manifest: &Manifest, view: &View, target: &Path) -> anyhow::Result<Rewind> {
+/// Finds out what is to be written. The device is opened first, by `open`, so that nobody else writes to it from then on. The
+/// manifest was read before the point was opened: a backup in between then only makes it more.
+pub(super) fn plan<T>(
+    manifest: &Manifest,
+    view: &View,
+    target: &Path,
+    open: impl FnOnce(&Path) -> anyhow::Result<T>,
+) -> anyhow::Result<(Rewind, T)> {
     let name = name_of(target)?;
     let dm = Dm::open()?;
     let tracked = Tracked::find(&dm, &name)?;
+    let opened = open(&tracked.path()?)?;
     if tracked.device != manifest.device {
         bail!(
             "{name}: is device {}, the repository is of device {}; restore without --only-changed writes everything",
@@ -58,7 +64,7 @@ pub(super) fn plan(manifest: &Manifest, view: &View, target: &Path) -> anyhow::R
             units.insert(geometry.touched(extent));
         }
     }
-    Ok(Rewind { tracked, units })
+    Ok((Rewind { _tracked: tracked, units }, opened))
 }
 
 /// `NAME`, or `/dev/mapper/NAME`.

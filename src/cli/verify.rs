@@ -28,7 +28,8 @@ Examples:
       era verify /srv/backups/data vm1:data --repair
 
 Blocks that were written since the last point are not compared with the device: the
-next backup has them. What else differs was written past the tracker, or is damage.
+next backup has them. What else differs was written past the tracker. Damage in the
+repository is found by the first of these commands.
 
 Exit status: 0 all is well, or was mended; 1 something is damaged or different;
 2 an error.";

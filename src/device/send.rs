@@ -27,7 +27,7 @@ use crate::runs::{BlockSet, Run};
 use crate::stream::{
     AUDIT, BASE, Consistency, Encode, EncoderV2, HashListHeader, HashListReader, Header, Kind,
 };
-use crate::units::{BlockSize, Era};
+use crate::units::{BlockSize, Era, MAX_BLOCKS, MAX_UNIT_BYTES};
 
 /// What to send, and how.
 #[derive(Clone, Copy, Debug)]
@@ -206,6 +206,16 @@ fn check_list(list: &HashListHeader, tracked: &Tracked) -> anyhow::Result<()> {
             tracked.name,
             tracked.device,
             list.device
+        );
+    }
+    // Foreign numbers: they say how much memory is needed.
+    let unit_bytes = tracked.block_size.bytes().min(MAX_UNIT_BYTES);
+    if list.unit_bytes != unit_bytes || list.device_bytes.div_ceil(unit_bytes) > MAX_BLOCKS {
+        bail!(
+            "{}: the list of hashes is of units of {} bytes on {} bytes, must be of units of {unit_bytes}",
+            tracked.name,
+            list.unit_bytes,
+            list.device_bytes
         );
     }
     Ok(())

@@ -4,10 +4,7 @@
 use anyhow::bail;
 
 use crate::runs::Run;
-use crate::units::{Extent, MAX_BLOCKS};
-
-/// The largest unit: what a process has in memory of it, several times.
-pub const MAX_UNIT_BYTES: u64 = 4 << 20;
+use crate::units::{Extent, MAX_BLOCKS, MAX_UNIT_BYTES};
 
 /// How a device is divided up. The last unit ends where the device does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -140,6 +140,8 @@ impl Repository {
                 let image = RepoFile::open(&layout::image(&self.path))?;
                 let hashes = Hashes::open(&layout::hashes(&self.path))?;
                 roll_back(&journal, &image, &hashes, manifest.unit_bytes)?;
+                // Whoever reads meanwhile may have read what was undone: a manifest that is another file tells.
+                manifest.write(&self.path)?;
                 // It goes last: as long as it is there, all this is done again.
                 left.retain(|path| *path != journal);
                 left.push(journal);

@@ -296,6 +296,13 @@ impl Receiver {
         note: Option<&str>,
     ) -> anyhow::Result<Point> {
         self.flush()?;
+        if header.kind == Kind::Increment && trailer.next.0 < self.manifest.era {
+            bail!(
+                "the stream is older than what the repository has: it ends with era {}, the repository is at era {}",
+                trailer.next,
+                self.manifest.era
+            );
+        }
         let covered = self.covered.as_ref().unwrap_or(&self.changed);
         if header.kind == Kind::Full && covered.len() < self.geometry.units() {
             let missing = (0..self.geometry.units()).find(|&unit| !covered.contains(unit));
@@ -321,7 +328,7 @@ impl Receiver {
         point.freeze_nanoseconds = trailer.freeze_nanoseconds;
         if let Some(audit) = &self.audit {
             // The next sample is another one, until all were looked at.
-            manifest.audit_next = (audit.first + 1) % audit.stride;
+            manifest.audit_next = audit.first.wrapping_add(1) % audit.stride;
             point.audited_units = audit.checked;
             point.suspect = suspicion(audit, manifest.unit_bytes);
         }

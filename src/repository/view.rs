@@ -100,15 +100,15 @@ impl View {
     /// Fills the buffer with a unit, whose length it must have. Returns what the bytes must hash to: whether they do is
     /// for the caller to see.
     pub fn read(&mut self, unit: u64, buf: &mut [u8]) -> anyhow::Result<UnitHash> {
-        if let Some(hash) = self.read_undone(0, unit, buf)? {
-            return Ok(hash);
-        }
-        let found = self.read_image(unit, buf);
-        let known = self.undos.len();
-        self.catch_up()?;
-        if let Some(hash) = self.read_undone(known, unit, buf)? {
-            return Ok(hash);
-        }
+        let found = loop {
+            if let Some(hash) = self.read_undone(0, unit, buf)? {
+                return Ok(hash);
+            }
+            let found = self.read_image(unit, buf);
+            if !self.catch_up()? {
+                break found;
+            }
+        };
         if let Some(journal) = &mut self.journal
             && let Some(entry) = journal.find(unit)?
         {
@@ -135,15 +135,15 @@ impl View {
 
     /// What a unit must hash to.
     pub fn hash(&mut self, unit: u64) -> anyhow::Result<UnitHash> {
-        if let Some((_, entry)) = self.find_undone(0, unit)? {
-            return Ok(entry.hash);
-        }
-        let of_image = self.hash_of_image(unit);
-        let known = self.undos.len();
-        self.catch_up()?;
-        if let Some((_, entry)) = self.find_undone(known, unit)? {
-            return Ok(entry.hash);
-        }
+        let of_image = loop {
+            if let Some((_, entry)) = self.find_undone(0, unit)? {
+                return Ok(entry.hash);
+            }
+            let of_image = self.hash_of_image(unit);
+            if !self.catch_up()? {
+                break of_image;
+            }
+        };
         match self.journal.as_ref().map(|journal| journal.find(unit)).transpose()?.flatten() {
             Some(entry) => Ok(entry.hash),
             None => of_image,
@@ -181,8 +181,10 @@ impl View {
         })
     }
 
-    /// Looks for what another process has done meanwhile.
-    fn catch_up(&mut self) -> anyhow::Result<()> {
+    /// Looks for what another process has done meanwhile. Returns whether what was read of image and hashes before may be
+    /// of another time: a point was added, or a run was undone, which replaces the manifest as well.
+    fn catch_up(&mut self) -> anyhow::Result<bool> {
+        let mut is_stale = false;
         if self.current.is_replaced()? {
             let last = self.current.manifest.last().map_or(0, |point| point.id);
             let current = Current::read(&self.repository)?;
@@ -191,21 +193,27 @@ impl View {
             let undos = self.open_undos(&current.manifest, last)?;
             self.undos.extend(undos);
             (self.current, self.journal) = (current, None);
+            is_stale = true;
         }
         if let Some(journal) = &mut self.journal {
             if !journal.is_removed()? {
-                return journal.refresh();
+                journal.refresh()?;
+                return Ok(is_stale);
             }
             self.journal = None;
+            is_stale = true;
+        }
+        if is_stale {
+            self.hashes.refresh();
         }
         let manifest = &self.current.manifest;
-        let Some(last) = manifest.last() else { return Ok(()) };
+        let Some(last) = manifest.last() else { return Ok(is_stale) };
         let path = layout::undo(&self.repository, last.id, manifest.next_id);
         if index_of(&path).exists() {
             let geometry = Geometry::new(last.device_bytes, manifest.unit_bytes)?;
             self.journal = Some(Undo::open_growing(&path, geometry)?);
         }
-        Ok(())
+        Ok(is_stale)
     }
 }
 

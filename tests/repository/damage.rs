@@ -127,3 +127,45 @@ fn a_full_disk() {
     bench.receive(&stream, &device);
     bench.check_tidy();
 }
+
+#[test]
+fn a_journal_that_is_damaged_is_not_taken_for_one_that_was_torn() {
+    let (bench, _, stream) = ready();
+    // Killed when all is overwritten, and before the manifest says so.
+    let crashed = (1..)
+        .map(|step| {
+            let crashed = bench.copy();
+            crashed.run(&["receive", "REPO"], &stream, Some(step));
+            crashed
+        })
+        .find(|crashed| crashed.file("manifest.json.new").exists())
+        .unwrap();
+    assert!(fs::read(crashed.file("image")).unwrap() != bench.kept[0].1);
+    let journal = crashed.file("undo/1-2");
+    let bytes = fs::read(&journal).unwrap();
+    for at in (0..bytes.len() - 104).step_by(211) {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 4;
+        fs::write(&journal, &damaged).unwrap();
+        let out = crashed.run(&["prune", "--keep-last", "9", "REPO"], b"", None);
+        out.expect_error("undo/1-2: ");
+        assert!(journal.exists(), "byte {at}: the journal is gone");
+    }
+    fs::write(&journal, &bytes).unwrap();
+    let out = crashed.run(&["prune", "--keep-last", "9", "REPO"], b"", None);
+    assert_eq!(out.code, Some(0), "{}", out.stderr);
+    crashed.check_tidy();
+}
+
+#[test]
+fn a_journal_that_was_only_begun() {
+    for len in [0, 4, 8, 50, 112] {
+        let (mut bench, device, stream) = ready();
+        let done = bench.copy();
+        done.run(&["receive", "REPO"], &stream, None);
+        let whole = fs::read(done.file("undo/1-2")).unwrap();
+        fs::write(bench.file("undo/1-2"), &whole[..len]).unwrap();
+        bench.receive(&stream, &device);
+        bench.check_tidy();
+    }
+}

@@ -32,8 +32,8 @@ Examples:
 
 Each run also reads some of the blocks that have not changed, as dm-era says, and
 compares them with the repository's hashes. If one differs, something wrote past
-the tracker, or the repository is damaged: the point is kept, marked as suspect,
-and the run fails; era verify --repair mends it.
+the tracker: the point is kept, marked as suspect, and the run fails; era verify
+--repair mends it.
 
 The first run copies everything, the later ones what changed since the last point.
 If tracking began anew, or the first copy broke off, everything is read, but only

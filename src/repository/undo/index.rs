@@ -90,6 +90,8 @@ pub struct Index {
     runs: Vec<Place>,
     /// Runs before this are known.
     known: u64,
+    /// Whether it may be written meanwhile, or have been when the power failed: then runs are checked when they are met.
+    growing: bool,
     page: RefCell<Page>,
 }
 
@@ -101,10 +103,19 @@ struct Page {
 }
 
 impl Index {
-    /// Opens an index.
+    /// Opens an index that is whole.
     pub fn open(path: &Path) -> anyhow::Result<Self> {
+        Self::open_as(path, false)
+    }
+
+    /// Opens an index that may grow, or of which a crash may have left a part.
+    pub fn open_growing(path: &Path) -> anyhow::Result<Self> {
+        Self::open_as(path, true)
+    }
+
+    fn open_as(path: &Path, growing: bool) -> anyhow::Result<Self> {
         let file = RepoFile::open_to_read(path)?;
-        let mut index = Self { file, runs: Vec::new(), known: 0, page: RefCell::default() };
+        let mut index = Self { file, runs: Vec::new(), known: 0, growing, page: RefCell::default() };
         index.refresh()?;
         Ok(index)
     }
@@ -120,11 +131,26 @@ impl Index {
                 entries.checked_mul(ENTRY_BYTES as u64).filter(|&bytes| bytes <= i64::MAX.cast_unsigned());
             let offset = self.known + HEAD_BYTES;
             let Some(end) = bytes.map(|bytes| offset + bytes).filter(|&end| end <= len) else { break };
+            if self.growing && !self.is_sound(offset, end, &head)? {
+                break;
+            }
             let (first, last) = (self.entry(offset)?.unit, self.entry(end - ENTRY_BYTES as u64)?.unit);
             self.runs.push(Place { offset, entries, first, last });
             self.known = end;
         }
         Ok(())
+    }
+
+    /// Whether the entries of a run are those that its head was made for.
+    fn is_sound(&self, mut offset: u64, end: u64, head: &[u8; 32]) -> anyhow::Result<bool> {
+        let (mut crc, mut bytes) = (0, vec![0; WRITE_ENTRIES * ENTRY_BYTES]);
+        while offset < end {
+            let len = usize::try_from(end - offset)?.min(bytes.len());
+            self.file.read(&mut bytes[..len], offset)?;
+            crc = crc32c::crc32c_append(crc, &bytes[..len]);
+            offset += len as u64;
+        }
+        Ok(head[16..20] == crc.to_le_bytes())
     }
 
     fn entry(&self, offset: u64) -> anyhow::Result<Entry> {

@@ -26,16 +26,16 @@ pub struct Undo {
 impl Undo {
     /// Opens one that is whole.
     pub fn open(path: &Path, geometry: Geometry) -> anyhow::Result<Self> {
-        let undo = Self::open_growing(path, geometry)?;
-        if !undo.index.is_whole()? {
+        let index = Index::open(&index_of(path))?;
+        if !index.is_whole()? {
             bail!("{}: the index is damaged", index_of(path).display());
         }
-        Ok(undo)
+        Ok(Self { stream: RepoFile::open_to_read(path)?, index, geometry, last: None })
     }
 
     /// Opens one that may be written meanwhile.
     pub fn open_growing(path: &Path, geometry: Geometry) -> anyhow::Result<Self> {
-        let index = Index::open(&index_of(path))?;
+        let index = Index::open_growing(&index_of(path))?;
         Ok(Self { stream: RepoFile::open_to_read(path)?, index, geometry, last: None })
     }
 

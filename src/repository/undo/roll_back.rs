@@ -2,8 +2,8 @@
 //! Back to the previous point after a crash.
 //!
 //! Nothing of the image was overwritten before the batch of the undo stream that has its old content was durable. So what
-//! cannot be read at the end of the stream, because it was torn, undoes nothing that was done; but it is no longer
-//! than a batch. Rolling back may itself be interrupted, and be done again.
+//! cannot be read at the end of the stream, because it was torn, undoes nothing that was done. What must be there, the
+//! index says: it gets a batch's units, durably, between the one and the other. Rolling back may itself be interrupted, and be done again.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -11,32 +11,38 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 
-use super::{BATCH_BYTES, HASHES};
+use super::index::Index;
+use super::{HASHES, index_of};
 use crate::repository::file::RepoFile;
 use crate::repository::hashes::{Hashes, UnitHash};
-use crate::stream::{self, Header, Kind, StreamError, Visitor};
+use crate::stream::{self, Fault, Header, Kind, StreamError, Visitor};
 use crate::units::Extent;
-
-/// What a batch is at most in the stream: its data, and some more for heads, tables and hashes.
-const MOST_TORN: u64 = BATCH_BYTES * 2 + (16 << 20);
 
 /// Applies the undo stream to image and hashes, as far as it goes, and makes that durable.
 pub fn roll_back(path: &Path, image: &RepoFile, hashes: &Hashes, unit_bytes: u64) -> anyhow::Result<()> {
     let name = || path.display().to_string();
     let file = File::open(path).with_context(name)?;
     let len = file.metadata().with_context(name)?.len();
-    let mut target = Target { image, hashes, device_bytes: None };
-    if let Err(e) = stream::read(BufReader::with_capacity(1 << 20, file), &mut target) {
-        let Some(torn) = e.downcast_ref::<StreamError>() else { return Err(e.context(name())) };
-        let lost = len.saturating_sub(torn.offset);
-        if lost > MOST_TORN {
-            bail!(
-                "{}: is damaged at byte {}, {lost} bytes before its end, more than a crash leaves: {torn}. The image \
-                 cannot be brought back to the previous point",
-                name(),
-                torn.offset
-            );
+    let index = index_of(path);
+    let needed = if index.exists() { Index::open_growing(&index)?.units() } else { 0 };
+    let mut target = Target { image, hashes, device_bytes: None, units: 0 };
+    // Nothing was ever written to an empty one.
+    if len > 0
+        && let Err(e) = stream::read(BufReader::with_capacity(1 << 20, file), &mut target)
+    {
+        match e.downcast_ref::<StreamError>() {
+            // A disk that does not answer has not torn anything.
+            None | Some(StreamError { fault: Fault::Unreadable(_), .. }) => return Err(e.context(name())),
+            Some(_) => {}
         }
+    }
+    if target.units < needed {
+        bail!(
+            "{}: is damaged: {needed} units must be in it, {} can be read; the image cannot be brought back to the \
+             previous point",
+            name(),
+            target.units
+        );
     }
     if let Some(device_bytes) = target.device_bytes {
         if image.can_grow() {
@@ -53,6 +59,8 @@ struct Target<'a> {
     hashes: &'a Hashes,
     /// The size to go back to, when the stream has said it.
     device_bytes: Option<u64>,
+    /// Units whose batch is whole.
+    units: u64,
 }
 
 impl Visitor for Target<'_> {
@@ -87,6 +95,7 @@ impl Visitor for Target<'_> {
                 (u64::from_le_bytes(unit), hash)
             })
             .collect();
+        self.units += pairs.len() as u64;
         self.hashes.set(&pairs)
     }
 }

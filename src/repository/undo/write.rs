@@ -67,8 +67,10 @@ impl UndoWriter {
             self.encoder.optional(HASHES, &payload).with_context(path)?;
         }
         self.encoder.output_mut().file.sync()?;
-        // Not durable, as it can be made again; but it is there before anything is overwritten, for those who read meanwhile.
+        // It is there before anything is overwritten, for those who read meanwhile; and durable, as it says after a crash
+        // how much of the stream must be there.
         self.index.append(&mut self.entries)?;
+        self.index.sync()?;
         self.entries.clear();
         Ok(())
     }

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # A program that writes numbered records, from which an image of its filesystem tells of what moment it is.
 #
-# Record N goes to file N mod 5, in a write of its own (so none is longer than a buffer of the shell), when record N - 1 has been written: so at any one moment all
+# Record N goes to file N mod 5, in a write of its own (so none is longer than the 1008 bytes that the shell collects), when record N - 1 has been written: so at any one moment all
 # records up to some number are there, and none above. It does not sync: a filesystem that is frozen for the cut has
 # written out everything.
 
@@ -23,7 +23,7 @@ keep_recording() {
     # Nothing ever comes out of it: a rest without a process.
     mkfifo recording-rest
     exec 9<>recording-rest
-    padding=$(random_bytes 2900 | base64 --wrap=0)
+    padding=$(random_bytes 700 | base64 --wrap=0)
     until [ -e recording-stop ]; do
         number=$((number + 1))
         printf '%d %s\n' $number "$padding" >>"$1/record-$((number % 5))"
@@ -50,7 +50,7 @@ let_record() {
 
 # records_in DIRECTORY: the highest number, if every one up to it is there once and whole.
 records_in() {
-    cat "$1"/record-* | awk -v "length_of_rest=$(random_bytes 2900 | base64 --wrap=0 | wc -c)" '
+    cat "$1"/record-* | awk -v "length_of_rest=$(random_bytes 700 | base64 --wrap=0 | wc -c)" '
         length($2) != length_of_rest || NF != 2 { print "a torn record: " $1 >"/dev/stderr"; exit bad = 1 }
         seen[$1]++ { print "twice: " $1 >"/dev/stderr"; exit bad = 1 }
         { count++; if ($1 > highest) highest = $1 }

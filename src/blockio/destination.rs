@@ -33,7 +33,7 @@ enum Zeroing {
     /// Gives space back. On a block device the kernel does this only where the device promises that what is
     /// discarded reads as zeros.
     Punch,
-    /// Block devices only: the kernel writes zeros, or has the device do it.
+    /// The kernel writes zeros, or has the device do it; in a file, the range keeps its space.
     ZeroRange,
     /// Plain writes.
     Write,
@@ -79,6 +79,11 @@ impl Destination {
         }
     }
 
+    /// Makes a range read as zeros, and keeps its space: other data can be written there on a disk that is full.
+    pub fn zero_in_place(&self, extent: Extent) -> io::Result<()> {
+        self.zero_from(&mut Zeroing::ZeroRange, extent)
+    }
+
     fn new(path: &Path, opened: Opened) -> Self {
         Self { path: path.to_owned(), opened, zeroing: Cell::new(Zeroing::Punch) }
     }
@@ -91,6 +96,26 @@ impl Destination {
             Zeroing::Write => self.write_zeros(extent)?,
         }
         Ok(())
+    }
+
+    /// Zeros a range in the cheapest way from `how` on that is not refused; `how` becomes that.
+    fn zero_from(&self, how: &mut Zeroing, extent: Extent) -> io::Result<()> {
+        loop {
+            let next = match (*how, self.opened.kind) {
+                (Zeroing::Punch, DeviceKind::Block) => Zeroing::ZeroRange,
+                (Zeroing::Punch, DeviceKind::File) | (Zeroing::ZeroRange, _) => Zeroing::Write,
+                (Zeroing::Write, _) => return self.try_zero(*how, extent),
+            };
+            match self.try_zero(*how, extent) {
+                Err(e) if Errno::from_io_error(&e) == Some(Errno::INTR) => {}
+                // EINVAL: this range is not a multiple of the device's sector; only this one is written plainly.
+                Err(e) if Errno::from_io_error(&e) == Some(Errno::INVAL) => {
+                    return self.try_zero(Zeroing::Write, extent);
+                }
+                Err(e) if Errno::from_io_error(&e) == Some(Errno::OPNOTSUPP) => *how = next,
+                result => return result,
+            }
+        }
     }
 
     fn write_zeros(&self, extent: Extent) -> io::Result<()> {
@@ -142,23 +167,10 @@ impl WriteAt for Destination {
     }
 
     fn zero(&self, extent: Extent) -> io::Result<()> {
-        loop {
-            let how = self.zeroing.get();
-            let next = match (how, self.opened.kind) {
-                (Zeroing::Punch, DeviceKind::Block) => Zeroing::ZeroRange,
-                (Zeroing::Punch, DeviceKind::File) | (Zeroing::ZeroRange, _) => Zeroing::Write,
-                (Zeroing::Write, _) => return self.try_zero(how, extent),
-            };
-            match self.try_zero(how, extent) {
-                Err(e) if Errno::from_io_error(&e) == Some(Errno::INTR) => {}
-                // EINVAL: this range is not a multiple of the device's sector; only this one is written plainly.
-                Err(e) if Errno::from_io_error(&e) == Some(Errno::INVAL) => {
-                    return self.try_zero(Zeroing::Write, extent);
-                }
-                Err(e) if Errno::from_io_error(&e) == Some(Errno::OPNOTSUPP) => self.zeroing.set(next),
-                result => return result,
-            }
-        }
+        let mut how = self.zeroing.get();
+        let result = self.zero_from(&mut how, extent);
+        self.zeroing.set(how);
+        result
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -195,6 +207,20 @@ mod tests {
             assert!(data[1000..201_000].iter().all(|&b| b == 0), "{how:?}");
             assert_eq!(data.len(), 300_000);
         }
+    }
+
+    #[test]
+    fn zeros_in_place_keep_their_space() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("image");
+        std::fs::write(&path, vec![0xaa; 1 << 20]).unwrap();
+        let destination = Destination::open(&path).unwrap();
+        destination.zero_in_place(Extent { offset: 4096, len: 1 << 19 }).unwrap();
+        destination.sync().unwrap();
+        assert!(std::fs::metadata(&path).unwrap().blocks() >= 1 << 11);
+        let data = std::fs::read(&path).unwrap();
+        assert!(data[4096..][..1 << 19].iter().all(|&byte| byte == 0));
+        assert_eq!((data[4095], data[4096 + (1 << 19)]), (0xaa, 0xaa));
     }
 
     #[test]

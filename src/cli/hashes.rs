@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use crate::report::{Progress, When};
-use crate::repository::base::{prepare, stride, write_list};
+use crate::repository::base::{Sample, Trust, give, stride, write_list};
 use crate::repository::{Access, Repository};
 use crate::sys::raw_stdout;
 
@@ -30,6 +30,10 @@ pub(super) struct Args {
     /// Only one block in N, other ones each time, for era send --audit
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     sample: Option<u64>,
+
+    /// Read the image, and say of what is damaged in it that it is not there
+    #[arg(long)]
+    reread: bool,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
@@ -38,17 +42,17 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let repository = Repository::open(&args.repository, access)?;
     let mut manifest =
         repository.manifest()?.with_context(|| format!("{}: there is no repository", name()))?;
+    let trust = if args.reread { Trust::Reread } else { Trust::Recorded };
     if let Some(one_in) = args.sample {
         let stride = stride(manifest.geometry()?.units(), one_in);
-        let first = manifest.audit_next % stride;
-        return write_list(&repository, &manifest, first, stride, raw_stdout()).map(drop).with_context(name);
+        let sample = Sample { first: manifest.audit_next % stride, stride, trust };
+        return write_list(&repository, &manifest, sample, raw_stdout()).map(drop).with_context(name);
     }
     let progress = Progress::new(When::OnTerminal, Some(manifest.device_bytes));
-    prepare(&repository, &mut manifest, &progress).with_context(name)?;
     // Who reads this adds a point as it goes, which takes the lock and changes the hashes: what is sent is a copy, made
     // before.
     let mut copy = unnamed(&args.repository).with_context(name)?;
-    write_list(&repository, &manifest, 0, 1, &mut copy).with_context(name)?;
+    give(&repository, &mut manifest, trust, &progress, &mut copy).with_context(name)?;
     drop(repository);
     copy.rewind().with_context(name)?;
     io::copy(&mut copy, &mut raw_stdout()).map(drop).context("cannot send the list of hashes")

@@ -24,12 +24,12 @@ Examples:
       era verify /srv/backups/data
   Against the device, block by block; only hashes are sent
       era verify /srv/backups/data vm1:data
-  The same, and a new point gets what is different
+  The same; what is damaged is mended, and a new point gets what is different
       era verify /srv/backups/data vm1:data --repair
 
 Blocks that were written since the last point are not compared with the device: the
-next backup has them. What else differs was written past the tracker. Damage in the
-repository is found by the first of these commands.
+next backup has them. What else differs was written past the tracker, or is damaged in
+the repository; the first of these commands tells which, and looks at older points, too.
 
 Exit status: 0 all is well, or was mended; 1 something is damaged or different;
 2 an error.";
@@ -46,7 +46,7 @@ pub(super) struct Args {
     #[arg(help = "The device that it is of: NAME here, or [USER@]HOST:NAME")]
     source: Option<SourcePlace>,
 
-    /// Add a point that has what is different
+    /// Mend the image, and add a point that has what is different
     #[arg(long, requires = "source")]
     repair: bool,
 

@@ -192,7 +192,8 @@ impl Run<'_> {
             }
             Plan::Difference => {
                 args.push("--compare".into());
-                list = Some(self.hashes(&[])?);
+                let options: &[&str] = if self.job.repair.is_some() { &["--reread"] } else { &[] };
+                list = Some(self.hashes(options)?);
             }
         }
         let stdin = match list.as_mut().and_then(|list| list.stdout.take()) {

@@ -16,7 +16,7 @@ use crate::units::Extent;
 pub fn compare(source: &SourcePlace, repository: &str, cursor: &str, reach: &Reach) -> anyhow::Result<Audit> {
     let (here, there) = (Peer::new(None, reach.clone()), Peer::new(source.host.clone(), reach.clone()));
     let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
-    let hashes = here.era(&words(&["hashes", "--sample", "1", repository]));
+    let hashes = here.era(&words(&["hashes", "--sample", "1", "--reread", repository]));
     let mut list = Worker::start("era hashes".into(), hashes, Some(Stdio::null()), true)?;
     let stdin = list.stdout.take().context("era hashes has no output")?;
     let send =

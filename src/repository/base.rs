@@ -1,29 +1,55 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! What a repository has, as a list of hashes: the base of a stream that holds only what is different.
 //!
-//! While the first copy is not whole, nothing says how much of it arrived: then the image is read and hashed, and the
-//! manifest notes which list came of it.
+//! While the first copy is not whole, nothing says how much of it arrived: then the image is read and hashed. The manifest
+//! notes which list was given away last, until something is added: a stream of differences to another list is refused.
 
 use std::io::{self, Write};
 
 use anyhow::Context;
 
 use super::file::RepoFile;
+use super::geometry::Geometry;
 use super::hashes::{Hashes, UnitHash, ZeroHash, hash};
 use super::layout;
 use super::manifest::Manifest;
 use super::open::Repository;
+use super::points::Selector;
+use super::verify::{UnitState, look_at};
+use super::view::View;
 use crate::report::Progress;
 use crate::stream::{HashListHeader, HashListWriter};
 
-/// Makes the repository ready to be compared with: of an unfinished first copy, it is found out what there is.
-pub fn prepare(repository: &Repository, manifest: &mut Manifest, progress: &Progress) -> anyhow::Result<()> {
+/// Where the hashes of a list come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// From the file of hashes.
+    Recorded,
+    /// From there as well, but the image is read, and for a unit that it does not hold there is [`UNKNOWN`].
+    Reread,
+}
+
+/// Stands in a list for a unit that the repository does not have any more. No unit has this hash.
+pub const UNKNOWN: UnitHash = [0; 32];
+
+/// Writes the list of everything, for a stream of the differences to it, and notes in the manifest which list that is. Of an
+/// unfinished first copy, it is found out what there is.
+pub fn give(
+    repository: &Repository,
+    manifest: &mut Manifest,
+    trust: Trust,
+    progress: &Progress,
+    output: impl Write,
+) -> anyhow::Result<()> {
+    let list = Sample { first: 0, stride: 1, trust };
     if manifest.points.is_empty() {
         hash_image(repository, manifest, progress)?;
-        manifest.base = Some(identify(repository, manifest)?);
-        manifest.write(&repository.path)?;
+        // Now it is known to hold what the hashes say.
+        manifest.base = Some(write_list(repository, manifest, Sample { trust: Trust::Recorded, ..list }, output)?);
+    } else {
+        manifest.base = Some(write_list(repository, manifest, list, output)?);
     }
-    Ok(())
+    manifest.write(&repository.path)
 }
 
 /// Units of a sample, at least.
@@ -34,15 +60,25 @@ pub fn stride(units: u64, one_in: u64) -> u64 {
     one_in.min(units / LEAST_SAMPLE).max(1)
 }
 
-/// Writes the list of a unit and of each so many behind it; returns what identifies it.
+/// Which units a list is of, and what it says of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// The first of them.
+    pub first: u64,
+    /// From one to the next.
+    pub stride: u64,
+    /// Where their hashes come from.
+    pub trust: Trust,
+}
+
+/// Writes a list; returns what identifies it.
 pub fn write_list(
     repository: &Repository,
     manifest: &Manifest,
-    first: u64,
-    stride: u64,
+    sample: Sample,
     output: impl Write,
 ) -> anyhow::Result<UnitHash> {
-    let hashes = Hashes::open_to_read(&layout::hashes(&repository.path))?;
+    let Sample { first, stride, trust } = sample;
     let header = HashListHeader {
         device: manifest.device,
         device_bytes: manifest.device_bytes,
@@ -50,21 +86,45 @@ pub fn write_list(
         first,
         stride,
     };
+    let mut hashes = Listed::open(repository, manifest.geometry()?, trust)?;
     let sending = "cannot send the list of hashes";
     let mut writer =
         HashListWriter::new(io::BufWriter::with_capacity(1 << 16, output), &header).context(sending)?;
     for at in 0..header.count() {
-        let hash = hashes
-            .get(first + at * stride)?
-            .context("the file of hashes is too short; era verify says what is damaged")?;
-        writer.push(&hash).context(sending)?;
+        writer.push(&hashes.of(first + at * stride)?).context(sending)?;
     }
     writer.finish().context(sending)
 }
 
-/// What identifies the list of what there is.
-pub fn identify(repository: &Repository, manifest: &Manifest) -> anyhow::Result<UnitHash> {
-    write_list(repository, manifest, 0, 1, io::sink())
+/// What a list says.
+enum Listed {
+    Recorded(Hashes),
+    // A view of the last point, as a run that adds another may be under way.
+    Reread(Box<View>, Vec<u8>),
+}
+
+impl Listed {
+    fn open(repository: &Repository, geometry: Geometry, trust: Trust) -> anyhow::Result<Self> {
+        Ok(match trust {
+            Trust::Recorded => Listed::Recorded(Hashes::open_to_read(&layout::hashes(&repository.path))?),
+            Trust::Reread => {
+                let view = View::open(&repository.path, Selector::FromLast(0))?;
+                Listed::Reread(Box::new(view), vec![0; usize::try_from(geometry.unit_bytes)?])
+            }
+        })
+    }
+
+    fn of(&mut self, unit: u64) -> anyhow::Result<UnitHash> {
+        match self {
+            Listed::Recorded(hashes) => hashes
+                .get(unit)?
+                .context("the file of hashes is too short; era verify says what is damaged"),
+            Listed::Reread(view, buf) => match look_at(view, unit, buf)? {
+                UnitState::Good(hash) => Ok(hash),
+                UnitState::Damaged(_) => Ok(UNKNOWN),
+            },
+        }
+    }
 }
 
 fn hash_image(repository: &Repository, manifest: &Manifest, progress: &Progress) -> anyhow::Result<()> {

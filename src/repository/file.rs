@@ -92,6 +92,14 @@ impl RepoFile {
         })
     }
 
+    /// Makes a range read as zeros, and keeps its space.
+    pub fn zero_in_place(&self, extent: Extent) -> anyhow::Result<()> {
+        step();
+        self.destination.zero_in_place(extent).with_context(|| {
+            format!("{}: cannot zero {} bytes at {}", self.path.display(), extent.len, extent.offset)
+        })
+    }
+
     /// Makes it longer, with zeros, or shorter.
     pub fn set_len(&self, len: u64) -> anyhow::Result<()> {
         if self.len()? == len {

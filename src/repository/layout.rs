@@ -33,6 +33,11 @@ pub fn undo(repository: &Path, to: u64, from: u64) -> PathBuf {
     undo_directory(repository).join(format!("{to}-{from}"))
 }
 
+/// Room that is given up where the disk is full.
+pub fn reserve(repository: &Path) -> PathBuf {
+    repository.join("reserve")
+}
+
 /// What is locked by whoever changes the repository.
 pub fn lock(repository: &Path) -> PathBuf {
     repository.join("lock")

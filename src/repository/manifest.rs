@@ -15,6 +15,7 @@ use super::file::{self, RepoFile};
 use super::geometry::{Geometry, unit_bytes};
 use super::hashes::UnitHash;
 use super::layout;
+use super::reserve;
 use crate::device::cursor::Cursor;
 use crate::stream::{Consistency, Kind};
 use crate::units::Era;
@@ -200,9 +201,32 @@ impl Manifest {
 
     /// Puts this in the place of what is there, durably, and whole at any moment.
     pub fn write(&self, repository: &Path) -> anyhow::Result<()> {
-        let new = layout::new_manifest(repository);
+        match self.try_write(repository) {
+            // What is kept free for this is enough for it.
+            Err(e) if reserve::is_full(&e) && reserve::give_up(repository)? => self.try_write(repository)?,
+            result => return result,
+        }
+        // The manifest before had as much room: for the next time.
+        match self.reserve_room(repository) {
+            Err(e) if !reserve::is_full(&e) => Err(e),
+            _ => Ok(()),
+        }
+    }
+
+    /// Sees to it that there is room for a manifest like this one, whatever fills the disk meanwhile.
+    pub fn reserve_room(&self, repository: &Path) -> anyhow::Result<()> {
+        reserve::ensure(repository, self.text()?.len() as u64)
+    }
+
+    fn text(&self) -> anyhow::Result<Vec<u8>> {
         let mut text = serde_json::to_vec_pretty(self)?;
         text.push(b'\n');
+        Ok(text)
+    }
+
+    fn try_write(&self, repository: &Path) -> anyhow::Result<()> {
+        let new = layout::new_manifest(repository);
+        let text = self.text()?;
         let file = RepoFile::create(&new)?;
         file.write(&text, 0)?;
         file.sync()?;

@@ -15,6 +15,7 @@ use super::file::{self, RepoFile};
 use super::hashes::Hashes;
 use super::layout;
 use super::manifest::Manifest;
+use super::reserve;
 use super::undo::{index_of, roll_back};
 use crate::device::lock::{InUse, lock, lock_shared, try_lock};
 use crate::report;
@@ -139,9 +140,13 @@ impl Repository {
                 ));
                 let image = RepoFile::open(&layout::image(&self.path))?;
                 let hashes = Hashes::open(&layout::hashes(&self.path))?;
-                roll_back(&journal, &image, &hashes, manifest.unit_bytes)?;
-                // Whoever reads meanwhile may have read what was undone: a manifest that is another file tells.
-                manifest.write(&self.path)?;
+                roll_back(&journal, &image, &hashes, manifest.unit_bytes)
+                    // Whoever reads meanwhile may have read what was undone: a manifest that is another file tells.
+                    .and_then(|()| manifest.write(&self.path))
+                    .map_err(|e| match reserve::is_full(&e) {
+                        true => e.context("an interrupted run cannot be undone before there is more room on this disk"),
+                        false => e,
+                    })?;
                 // It goes last: as long as it is there, all this is done again.
                 left.retain(|path| *path != journal);
                 left.push(journal);

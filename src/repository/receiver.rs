@@ -11,14 +11,15 @@ use anyhow::{Context, bail};
 use uuid::Uuid;
 
 use super::assemble::{Content, Units};
-use super::base::identify;
-use super::file::{self, RepoFile};
+use super::file;
 use super::geometry::Geometry;
 use super::hashes::{Hashes, UnitHash, ZeroHash, hash};
 use super::layout;
 use super::manifest::{Manifest, Point};
 use super::open::Repository;
+use super::overwrite::Overwriter;
 use super::undo::{BATCH_BYTES, UndoWriter};
+use super::verify::is_unreadable;
 use crate::report;
 use crate::runs::{BlockSet, Run};
 use crate::stream::{Audit, Consistency, Header, Kind, Trailer, is_zero};
@@ -27,9 +28,6 @@ use crate::units::{Era, Extent};
 /// Units in a batch, where they are small or hold zeros.
 const BATCH_UNITS: usize = 8192;
 
-/// Holes are made of this size; smaller ones would break the image into pieces.
-const HOLE_BYTES: usize = 64 << 10;
-
 /// Takes units.
 pub struct Receiver {
     repository: Repository,
@@ -37,7 +35,7 @@ pub struct Receiver {
     /// As it was at the last point; `None` for a first copy.
     before: Option<Geometry>,
     geometry: Geometry,
-    image: RepoFile,
+    mirror: Overwriter,
     hashes: Hashes,
     undo: Option<UndoWriter>,
     batch: BTreeMap<u64, (Content, UnitHash)>,
@@ -50,6 +48,10 @@ pub struct Receiver {
     covered: Option<BlockSet>,
     /// What a stream of differences must have been compared with.
     base: Option<UnitHash>,
+    /// Whether what comes may be what the image should hold and does not.
+    mends: bool,
+    /// Units that were damaged, and are what they were again.
+    mended: u64,
     audit: Option<Audit>,
 }
 
@@ -62,14 +64,12 @@ impl Receiver {
     ) -> anyhow::Result<Self> {
         let path = repository.path.clone();
         let new = || Manifest::new(header.device, header.generation, header.block_bytes, header.device_bytes);
-        let base = match (&manifest, header.kind) {
-            (Some(manifest), Kind::Difference) if manifest.points.is_empty() => manifest.base,
-            (Some(manifest), Kind::Difference) => Some(identify(&repository, manifest)?),
-            _ => None,
-        };
+        let base = manifest.as_ref().and_then(|manifest| manifest.base);
+        let base = base.filter(|_| header.kind == Kind::Difference);
         if header.kind == Kind::Difference && base.is_none() {
             bail!(
-                "the stream holds differences, but the repository has nothing that it could be compared with"
+                "the stream holds differences, but the repository has not said what it has (era hashes), or has \
+                 changed since; try again"
             );
         }
         let is_first = manifest.as_ref().is_none_or(|manifest| manifest.points.is_empty());
@@ -86,7 +86,8 @@ impl Receiver {
             Some(manifest.geometry()?)
         };
         file::make_dir(&layout::undo_directory(&path))?;
-        let image = RepoFile::open(&layout::image(&path))?;
+        manifest.reserve_room(&path)?;
+        let mirror = Overwriter::open(&path, before.is_some())?;
         let hashes = Hashes::open(&layout::hashes(&path))?;
         let undo = match (before, manifest.last()) {
             (Some(before), Some(last)) => {
@@ -101,7 +102,7 @@ impl Receiver {
             manifest,
             before,
             geometry,
-            image,
+            mirror,
             hashes,
             undo,
             batch: BTreeMap::new(),
@@ -110,6 +111,8 @@ impl Receiver {
             changed: BlockSet::new(units),
             covered: (header.kind == Kind::Full && before.is_some()).then(|| BlockSet::new(units)),
             base,
+            mends: header.kind == Kind::Difference,
+            mended: 0,
             audit: None,
         };
         receiver.resize()?;
@@ -133,13 +136,13 @@ impl Receiver {
             }
         }
         self.barrier()?;
-        if self.image.can_grow() {
-            self.image.set_len(self.geometry.device_bytes)?;
-        } else if self.image.len()? < self.geometry.device_bytes {
+        if self.mirror.image.can_grow() {
+            self.mirror.image.set_len(self.geometry.device_bytes)?;
+        } else if self.mirror.image.len()? < self.geometry.device_bytes {
             bail!(
                 "{}: has {} bytes, the device of the stream {}; put the image on a larger device",
-                self.image.path().display(),
-                self.image.len()?,
+                self.mirror.image.path().display(),
+                self.mirror.image.len()?,
                 self.geometry.device_bytes
             );
         }
@@ -151,7 +154,7 @@ impl Receiver {
                 // What it holds up to the old end, and zeros.
                 let known = usize::try_from(self.before.map_or(0, |before| before.extent(unit).len))?;
                 let known = known.min(bytes.len());
-                self.image.read(&mut bytes[..known], self.geometry.extent(unit).offset)?;
+                self.mirror.image.read(&mut bytes[..known], self.geometry.extent(unit).offset)?;
                 self.put(unit, Content::Data(bytes))?;
             } else {
                 self.put(unit, Content::Zeros)?;
@@ -178,7 +181,7 @@ impl Receiver {
         // Of a first copy that was interrupted nothing is known to be durable.
         let is_known = self.before.is_some() && !self.batch.contains_key(&unit);
         if is_known && self.hashes.get(unit)? == Some(hash) {
-            return Ok(());
+            return self.mend(unit, &content, hash);
         }
         // Zeros weigh as much as what they replace, which goes into the undo stream.
         if matches!(content, Content::Data(_)) || self.undo.is_some() {
@@ -191,6 +194,27 @@ impl Receiver {
         Ok(())
     }
 
+    /// What a unit is to hold is what it held at the last point, as its hash says. If the image has something else by now, it
+    /// was damaged, and is made what it was: right for the last point as for the next, so that nothing has to be undone.
+    fn mend(&mut self, unit: u64, content: &Content, expected: UnitHash) -> anyhow::Result<()> {
+        if !self.mends {
+            return Ok(());
+        }
+        let extent = self.geometry.extent(unit);
+        let mut bytes = self.buffer(unit)?;
+        match self.mirror.image.read(&mut bytes, extent.offset) {
+            Ok(()) if hash(&bytes) == expected => return Ok(()),
+            Ok(()) => {}
+            Err(e) if is_unreadable(&e) => {}
+            Err(e) => return Err(e),
+        }
+        self.mended += 1;
+        match content {
+            Content::Data(bytes) => self.mirror.write(extent.offset, bytes),
+            Content::Zeros => self.mirror.zero(extent),
+        }
+    }
+
     /// Appends what a unit holds to the undo stream, if it is not there yet; returns how many bytes that are.
     fn save(&mut self, unit: u64) -> anyhow::Result<u64> {
         let (Some(undo), Some(before)) = (&mut self.undo, self.before) else { return Ok(0) };
@@ -199,7 +223,7 @@ impl Receiver {
         }
         let extent = before.extent(unit);
         let mut bytes = vec![0; usize::try_from(extent.len)?];
-        self.image.read(&mut bytes, extent.offset)?;
+        self.mirror.image.read(&mut bytes, extent.offset)?;
         let hash = self.hashes.get(unit)?.with_context(|| {
             format!("the file of hashes ends before unit {unit}; era verify says what is damaged")
         })?;
@@ -231,7 +255,7 @@ impl Receiver {
                         self.zero(zeros.replace(extent))?;
                     }
                 },
-                Content::Data(bytes) => self.write(extent.offset, &bytes)?,
+                Content::Data(bytes) => self.mirror.write(extent.offset, &bytes)?,
             }
             hashes.push((unit, hash));
             self.changed.insert(Run { begin: unit, end: unit + 1 });
@@ -240,24 +264,8 @@ impl Receiver {
         self.hashes.set(&hashes)
     }
 
-    fn zero(&self, extent: Option<Extent>) -> anyhow::Result<()> {
-        extent.map_or(Ok(()), |extent| self.image.zero(extent))
-    }
-
-    /// Writes a unit; where it holds zeros, there will be holes.
-    fn write(&self, offset: u64, bytes: &[u8]) -> anyhow::Result<()> {
-        let mut at = 0;
-        let chunks: Vec<(bool, usize)> = bytes.chunks(HOLE_BYTES).map(|c| (is_zero(c), c.len())).collect();
-        for run in chunks.chunk_by(|a, b| a.0 == b.0) {
-            let len: usize = run.iter().map(|(_, len)| len).sum();
-            if run[0].0 {
-                self.image.zero(Extent { offset: offset + at as u64, len: len as u64 })?;
-            } else {
-                self.image.write(&bytes[at..at + len], offset + at as u64)?;
-            }
-            at += len;
-        }
-        Ok(())
+    fn zero(&mut self, extent: Option<Extent>) -> anyhow::Result<()> {
+        extent.map_or(Ok(()), |extent| self.mirror.zero(extent))
     }
 
     /// What the stream says that it was compared with.
@@ -287,6 +295,14 @@ impl Receiver {
         self.repository
     }
 
+    /// What is kept with the point.
+    fn note(&self, given: Option<&str>) -> Option<String> {
+        let mended = (self.mended > 0)
+            .then(|| format!("{} damaged blocks of the image are again what they were", self.mended));
+        let notes: Vec<&str> = given.into_iter().chain(mended.as_deref()).collect();
+        (!notes.is_empty()).then(|| notes.join("; "))
+    }
+
     /// All that the stream had is there: it becomes a point.
     pub fn commit(
         &mut self,
@@ -311,8 +327,9 @@ impl Receiver {
         if self.base.is_some() {
             bail!("the stream does not say what its differences are to");
         }
+        let note = self.note(note);
         let held_bytes = self.undo.take().map_or(Ok(0), UndoWriter::finish)?;
-        self.image.sync()?;
+        self.mirror.image.sync()?;
         self.hashes.sync()?;
         let manifest = &mut self.manifest;
         if let Some(last) = manifest.points.last_mut() {
@@ -323,7 +340,7 @@ impl Receiver {
             Point::new(manifest.next_id, header.time, header.consistency, header.kind, header.device_bytes);
         point.changed_bytes = self.changed.runs().map(units).sum();
         point.stream_bytes = stream_bytes;
-        point.note = note.map(str::to_owned);
+        point.note = note;
         point.passes = trailer.passes;
         point.freeze_nanoseconds = trailer.freeze_nanoseconds;
         if let Some(audit) = &self.audit {
@@ -334,10 +351,12 @@ impl Receiver {
         }
         manifest.points.push(point.clone());
         manifest.next_id += 1;
+        manifest.base = None;
         manifest.generation = header.generation;
         manifest.era = trailer.next.0;
         manifest.device_bytes = header.device_bytes;
         manifest.write(&self.repository.path)?;
+        self.mirror.give_back();
         Ok(point)
     }
 }
@@ -347,7 +366,7 @@ impl Units for Receiver {
         match self.batch.get(&unit) {
             Some((Content::Data(bytes), _)) => buf.copy_from_slice(bytes),
             Some((Content::Zeros, _)) => buf.fill(0),
-            None => self.image.read(buf, self.geometry.extent(unit).offset)?,
+            None => self.mirror.image.read(buf, self.geometry.extent(unit).offset)?,
         }
         Ok(())
     }

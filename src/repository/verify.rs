@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use serde::Serialize;
 
 use super::geometry::Geometry;
-use super::hashes::hash;
+use super::hashes::{UnitHash, hash};
 use super::layout;
 use super::manifest::Manifest;
 use super::points::Selector;
@@ -62,6 +62,31 @@ pub fn verify(
     Ok(found)
 }
 
+/// What is there of a unit.
+pub(super) enum UnitState {
+    /// It is what it was, with this hash.
+    Good(UnitHash),
+    /// It is not, or cannot be read.
+    Damaged(String),
+}
+
+/// Reads a unit and hashes it. The buffer has room for a whole one.
+pub(super) fn look_at(view: &mut View, unit: u64, buf: &mut [u8]) -> anyhow::Result<UnitState> {
+    let buf = &mut buf[..usize::try_from(view.geometry().extent(unit).len)?];
+    match view.read(unit, buf) {
+        Ok(expected) if hash(buf) == expected => Ok(UnitState::Good(expected)),
+        Ok(_) => Ok(UnitState::Damaged(DIFFERENT.to_owned())),
+        // A block that cannot be read is damage, too; what else is wrong is told by the others.
+        Err(e) if is_unreadable(&e) => Ok(UnitState::Damaged(format!("{e:#}"))),
+        Err(e) => Err(e),
+    }
+}
+
+/// Whether it was the disk that failed.
+pub(super) fn is_unreadable(e: &anyhow::Error) -> bool {
+    e.chain().any(|cause| cause.is::<crate::blockio::ReadError>())
+}
+
 fn verify_image(
     repository: &Path,
     progress: &Progress,
@@ -85,14 +110,9 @@ fn verify_image(
     };
     for unit in 0..geometry.units() {
         let extent = geometry.extent(unit);
-        let buf = &mut buf[..usize::try_from(extent.len)?];
-        let problem = match view.read(unit, buf) {
-            Ok(expected) => (hash(buf) != expected).then(|| DIFFERENT.to_owned()),
-            // A block that cannot be read is damage, too; what else is wrong is told by the others.
-            Err(e) if e.chain().any(|cause| cause.is::<crate::blockio::ReadError>()) => {
-                Some(format!("{e:#}"))
-            }
-            Err(e) => return Err(e),
+        let problem = match look_at(&mut view, unit, &mut buf)? {
+            UnitState::Good(_) => None,
+            UnitState::Damaged(problem) => Some(problem),
         };
         match (&mut damaged, problem) {
             (_, None) => {}

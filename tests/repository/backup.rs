@@ -115,6 +115,8 @@ fn when_the_cursor_is_of_no_use_only_differences_are_sent() {
     assert!(fs::read(other.path("list")).unwrap() == bench_list_of(&before));
     // A difference to something else is refused, whatever it holds.
     let stale = device.difference(&bench_list_of(&before), &before);
+    bench.run(&["receive", "REPO"], &stale, None).expect_error("has changed since");
+    bench.list();
     bench.run(&["receive", "REPO"], &stale, None).expect_error("differences to something else");
     bench.check_tidy();
 }

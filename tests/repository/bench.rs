@@ -251,7 +251,7 @@ impl Bench {
             names.sort();
             names
         };
-        assert_eq!(names(self.path()), ["hashes", "image", "manifest.json", "undo"]);
+        assert_eq!(names(self.path()), ["hashes", "image", "manifest.json", "reserve", "undo"]);
         let mut undos: Vec<String> = self
             .kept
             .windows(2)

@@ -13,3 +13,4 @@ mod damage;
 mod growth;
 mod life;
 mod refusals;
+mod repair;

@@ -57,3 +57,14 @@ era verify repo
 dd if=/dev/urandom of=repo/image bs=64K seek=5 count=1 conv=notrunc status=none
 assert_exit 1 era verify repo
 grep "bytes $((5 * 65536)) to" stdout
+# What the device still has, it gives back, to every point that had it.
+cp "$data" reference
+write_blocks /dev/mapper/vol 128 9 1
+assert_exit 1 era verify repo vol
+assert_equal "bytes $((5 * 65536)) to $((6 * 65536 - 1)) of the device differ" "$(<stdout)" "what is damaged"
+assert_exit 0 era verify repo vol --repair
+era points repo | grep "1 damaged blocks of the image are again what they were"
+assert_exit 0 era verify repo
+assert_exit 0 era verify repo vol
+era restore repo@latest~1 restored
+assert_same reference restored

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! Damage in the repository, mended from the device: `era hashes --reread` tells the sender what is not there any more.
+
+use std::fs;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use crate::bench::{BLOCK, Bench, Device};
+
+/// Three points of a device whose first three blocks are as in the beginning.
+fn ready() -> (Bench, Device) {
+    let (mut bench, mut device) = (Bench::new(), Device::new(200_000));
+    for block in 0..30 {
+        device.write(block, block == 2);
+    }
+    let full = device.full();
+    bench.receive(&full, &device);
+    for round in 0..2 {
+        device.write(10 + round, false);
+        device.write(20, false);
+        let increment = device.increment();
+        bench.receive(&increment, &device);
+    }
+    (bench, device)
+}
+
+fn flip(path: &Path, offset: u64) {
+    let file = fs::File::options().read(true).write(true).open(path).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, offset).unwrap();
+    file.write_all_at(&[byte[0] ^ 0x10], offset).unwrap();
+}
+
+fn reread(bench: &Bench) -> Vec<u8> {
+    let out = bench.run(&["hashes", "--reread", "REPO"], b"", None);
+    assert_eq!(out.code, Some(0), "{}", out.stderr);
+    out.stdout
+}
+
+/// Damage in a block with data, in one with zeros, and in the last, which is short.
+fn damaged() -> (Bench, Device, Vec<u8>) {
+    let (bench, mut device) = ready();
+    for offset in [BLOCK + 5, 2 * BLOCK + 7, 199_999] {
+        flip(&bench.file("image"), offset);
+    }
+    let (list, image) = (reread(&bench), fs::read(bench.file("image")).unwrap());
+    let stream = device.difference(&list, &image);
+    (bench, device, stream)
+}
+
+#[test]
+fn the_list_says_what_is_not_there_any_more() {
+    let (bench, device) = ready();
+    assert!(reread(&bench) == device.list_of(&device.bytes));
+    flip(&bench.file("image"), BLOCK);
+    flip(&bench.file("hashes"), 3 * 32);
+    let (list, sound) = (reread(&bench), device.list_of(&device.bytes));
+    let hash = |list: &[u8], unit: usize| list[64 + 32 * unit..][..32].to_vec();
+    for unit in 0..device.blocks() as usize {
+        let expected = if [1, 3].contains(&unit) { vec![0; 32] } else { hash(&sound, unit) };
+        assert_eq!(hash(&list, unit), expected, "{unit}");
+    }
+}
+
+#[test]
+fn what_comes_back_is_right_in_every_point_that_has_it() {
+    let (mut bench, mut device, stream) = damaged();
+    let out = bench.run(&["receive", "--note", "repair", "REPO"], &stream, None);
+    assert_eq!(out.code, Some(0), "{}", out.stderr);
+    bench.kept.push((4, device.bytes.clone()));
+    bench.check_tidy();
+    let out = bench.run(&["points", "--json", "REPO"], b"", None);
+    let json: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+    assert_eq!(
+        json["points"][3]["note"],
+        "repair; 3 damaged blocks of the image are again what they were"
+    );
+    assert_eq!(json["points"][3]["changed_bytes"], 0);
+    // The list was good for one stream.
+    bench.run(&["receive", "REPO"], &stream, None).expect_error("has changed since");
+    device.write(1, false);
+    let increment = device.increment();
+    bench.receive(&increment, &device);
+    bench.check_tidy();
+}
+
+#[test]
+fn a_crash_on_the_way_makes_nothing_worse() {
+    let (bench, device, stream) = damaged();
+    for step in 1.. {
+        let mut copy = bench.copy();
+        let done = copy.run(&["receive", "REPO"], &stream, Some(step)).code == Some(0);
+        if !done {
+            // Whatever it had mended by then, the same stream is still good for the rest.
+            if copy.ids().len() == 3 {
+                let out = copy.run(&["receive", "REPO"], &stream, None);
+                assert_eq!(out.code, Some(0), "step {step}: {}", out.stderr);
+            }
+        }
+        copy.kept.push((4, device.bytes.clone()));
+        copy.check();
+        if done {
+            assert!(step > 5, "{step}");
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_damaged_hash_is_made_anew_and_what_it_was_for_stays_suspect() {
+    let (bench, mut device) = ready();
+    flip(&bench.file("hashes"), 3 * 32 + 1);
+    let list = reread(&bench);
+    let mut before = device.bytes.clone();
+    before[3 * BLOCK as usize] ^= 1;
+    let stream = device.difference(&list, &before);
+    let out = bench.run(&["receive", "REPO"], &stream, None);
+    assert_eq!(out.code, Some(0), "{}", out.stderr);
+    assert!(bench.restored("latest") == device.bytes);
+    let out = bench.run(&["verify", "REPO"], b"", None);
+    let found = String::from_utf8(out.stdout).unwrap();
+    assert_eq!(out.code, Some(1), "{found}");
+    assert_eq!(found.lines().count(), 1, "{found}");
+    assert!(found.contains("undo/3-4: point 3: bytes 12288 to 16383"), "{found}");
+}

@@ -73,6 +73,10 @@ pub(super) struct Args {
     #[command(flatten)]
     pub(super) how: How,
 
+    /// Do not name the cursor for the next time
+    #[arg(long)]
+    no_cursor: bool,
+
     /// Compress with zstd at this level, from 1 (fast) to 19 (small)
     #[arg(long, value_name = "LEVEL", value_parser = clap::value_parser!(i32).range(1..=19))]
     compress: Option<i32>,
@@ -183,7 +187,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let recovered = tracked.recover(&dm);
     let sent = result?;
     recovered?;
-    tell(&tracked, &sent);
+    tell(&tracked, &sent, !args.no_cursor);
     Ok(())
 }
 
@@ -211,7 +215,7 @@ fn kind(kind: Kind) -> &'static str {
     }
 }
 
-fn tell(tracked: &Tracked, sent: &Sent) {
+fn tell(tracked: &Tracked, sent: &Sent, with_cursor: bool) {
     let bytes = sent.passes.iter().map(|pass| pass.bytes).sum();
     let consistency = match sent.consistency {
         Consistency::Snapshot => "one moment, from a snapshot",
@@ -227,7 +231,9 @@ fn tell(tracked: &Tracked, sent: &Sent) {
         if sent.passes.len() == 1 { "pass" } else { "passes" },
         sent.held.as_secs_f64() * 1000.0
     ));
-    report::note(format_args!("{}: next time: --since {}", tracked.name, sent.next));
+    if with_cursor {
+        report::note(format_args!("{}: next time: --since {}", tracked.name, sent.next));
+    }
 }
 
 /// A number and a unit: ms, s, m or h.

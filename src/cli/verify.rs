@@ -189,6 +189,12 @@ fn tell(args: &Args, manifest: &Manifest, audit: &Audit) -> anyhow::Result<()> {
     if more > 0 {
         writeln!(out, "and {more} blocks more").context("cannot write to stdout")?;
     }
+    if audit.checked == 0 {
+        report::warn(format_args!(
+            "{}: nothing was compared, as all blocks were written since the last point; make a backup, and try again",
+            args.repository.display()
+        ));
+    }
     report::note(format_args!(
         "{}: {} blocks compared, {} differ",
         Path::new(&args.repository).display(),

@@ -74,11 +74,29 @@ struct State {
     points: Vec<Point>,
 }
 
+impl State {
+    fn last(&self) -> Option<&Point> {
+        self.points.last()
+    }
+}
+
 /// What the sender is asked for.
 enum Plan {
     Everything,
     Since(String),
     Difference,
+}
+
+impl Done {
+    /// What is wrong with the new point, and what to do about it.
+    pub fn trouble(&self) -> Option<String> {
+        let why = self.point.suspect.as_ref()?;
+        Some(format!(
+            "{}: point {} is SUSPECT: {why}. Something wrote past the tracker; era verify --repair {0} {} compares \
+             everything and mends it",
+            self.repository, self.point.id, self.source
+        ))
+    }
 }
 
 impl Job {
@@ -105,21 +123,22 @@ pub fn backup(job: &Job) -> anyhow::Result<Done> {
         Some(State { cursor: Some(cursor), .. }) => Plan::Since(cursor.clone()),
         Some(_) => Plan::Difference,
     };
-    let transferred_bytes = match run.transfer(&plan)? {
-        Some(bytes) => bytes,
-        None => {
-            report::note(format_args!(
-                "{}: tracking began anew: everything is read, and what is different is sent",
-                job.source.name
-            ));
-            run.transfer(&Plan::Difference)?.context("the sender needs a full copy, and does not make one")?
-        }
+    let last_id = before.as_ref().and_then(State::last).map(|point| point.id);
+    let is_new = |point: &&Point| last_id != Some(point.id);
+    let (transferred_bytes, after) = match run.send(&plan) {
+        Ok(bytes) => (bytes, run.state()?.context("the repository is gone")?),
+        // The receiver fails where it has a point that is suspect: that is there nevertheless.
+        Err(e) => match run.state() {
+            Ok(Some(after)) => match after.last().filter(is_new).filter(|point| point.suspect.is_some()) {
+                Some(point) => (point.stream_bytes, after),
+                None => return Err(e),
+            },
+            _ => return Err(e),
+        },
     };
-    let after = run.state()?.context("the repository is gone")?;
-    let point = after.points.last().context("the repository has no points")?.clone();
-    if before.is_some_and(|before| before.points.last().map(|last| last.id) == Some(point.id)) {
+    let Some(point) = after.last().filter(is_new).cloned() else {
         bail!("{}: no point was added, though nothing failed", job.target.path);
-    }
+    };
     Ok(Done {
         source: place(&job.source.host, job.source.name.as_str()),
         repository: place(&job.target.host, &job.target.path),
@@ -175,10 +194,25 @@ impl Run<'_> {
         Worker::start(what, command, Some(Stdio::null()), true)
     }
 
+    /// What was planned, or where the sender says that its cursor is of no use, what is different. Returns how many bytes
+    /// went through.
+    fn send(&self, plan: &Plan) -> anyhow::Result<u64> {
+        if let Some(bytes) = self.transfer(plan)? {
+            return Ok(bytes);
+        }
+        report::note(format_args!(
+            "{}: tracking began anew: everything is read, and what is different is sent",
+            self.job.source.name
+        ));
+        self.transfer(&Plan::Difference)?.context("the sender needs a full copy, and does not make one")
+    }
+
     /// One stream from the sender to the receiver. Nothing is returned where the sender says that its cursor is of no
     /// use; else how many bytes went through.
     fn transfer(&self, plan: &Plan) -> anyhow::Result<Option<u64>> {
-        let mut args = vec!["send".to_owned(), self.job.source.name.to_string()];
+        // The repository has the cursor.
+        let mut args =
+            vec!["send".to_owned(), self.job.source.name.to_string(), "--no-cursor".to_owned()];
         args.extend(self.job.send_options.iter().cloned());
         let mut list = None;
         match plan {

@@ -5,7 +5,9 @@ use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 
@@ -13,6 +15,9 @@ use super::stopping;
 
 /// Lines of what a process says that are kept for an error message.
 const LINES: usize = 20;
+
+/// How long what a process has said is waited for, after its end.
+const LINGER: Duration = Duration::from_secs(5);
 
 /// Bytes of a line that are kept.
 const LINE_BYTES: u64 = 4096;
@@ -25,7 +30,7 @@ pub struct Worker {
     pub stdin: Option<ChildStdin>,
     /// What it writes.
     pub stdout: Option<ChildStdout>,
-    said: JoinHandle<Vec<String>>,
+    said: Receiver<Vec<String>>,
 }
 
 /// How a process ended.
@@ -52,7 +57,9 @@ impl Worker {
         let mut child =
             stopping::start(&mut command).with_context(|| format!("{what}: cannot start {program}"))?;
         let stderr = child.stderr.take().with_context(|| what.clone())?;
-        let said = thread::spawn(move || listen(stderr, aloud));
+        let (tell, said) = mpsc::channel();
+        // Nobody may want to know any more.
+        thread::spawn(move || drop(tell.send(listen(stderr, aloud))));
         Ok(Self { what, stdin: child.stdin.take(), stdout: child.stdout.take(), child, said })
     }
 
@@ -60,8 +67,8 @@ impl Worker {
     pub fn wait(mut self) -> anyhow::Result<Ended> {
         drop((self.stdin.take(), self.stdout.take()));
         let status = stopping::wait(&mut self.child).with_context(|| self.what.clone())?;
-        // A thread that only reads and prints does not panic.
-        let said = self.said.join().unwrap_or_default();
+        // A process that it has left behind, such as the master of an ssh connection, may keep its stderr open.
+        let said = self.said.recv_timeout(LINGER).unwrap_or_default();
         Ok(Ended { what: self.what, status, said })
     }
 

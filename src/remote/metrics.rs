@@ -32,6 +32,8 @@ pub struct Run<'a> {
     pub duration: Duration,
     /// What it has done; nothing where it failed.
     pub done: Option<&'a Done>,
+    /// Whether all is well with that.
+    pub succeeded: bool,
 }
 
 /// Finds out early whether the file can be made.
@@ -92,7 +94,7 @@ fn text(old: &str, run: &Run) -> String {
         (
             "last_run_success",
             "Whether the last run succeeded.",
-            Some(u8::from(run.done.is_some()).to_string()),
+            Some(u8::from(run.succeeded).to_string()),
         ),
         (
             "duration_seconds",
@@ -102,11 +104,11 @@ fn text(old: &str, run: &Run) -> String {
         (
             "last_success_timestamp_seconds",
             "When the last run that succeeded ended; 0 where none has.",
-            run.done.map(|_| end),
+            run.succeeded.then_some(end),
         ),
         (
             "transferred_bytes",
-            "Bytes that the last successful run sent.",
+            "Bytes that the last run that added a point sent.",
             done(|done| done.transferred_bytes.to_string()),
         ),
         (
@@ -121,7 +123,7 @@ fn text(old: &str, run: &Run) -> String {
         ),
         (
             "writes_held_seconds",
-            "The longest time for which writes to the device waited during the last successful run.",
+            "The longest time for which writes to the device waited during the last run that added a point.",
             done(|done| Duration::from_nanos(done.point.freeze_nanoseconds).as_secs_f64().to_string()),
         ),
         ("points", "Points that the repository keeps.", done(|done| done.points.to_string())),
@@ -180,7 +182,8 @@ mod tests {
 
     fn at(second: i64, done: Option<&Done>) -> Run<'_> {
         let end = Timestamp::from_second(second).unwrap();
-        Run { source: "vm1:vol", repository: "/srv/vol", end, duration: Duration::from_millis(1500), done }
+        let succeeded = done.is_some_and(|done| done.point.suspect.is_none());
+        Run { source: "vm1:vol", repository: "/srv/vol", end, duration: Duration::from_millis(1500), done, succeeded }
     }
 
     const LABELS: &str = "{source=\"vm1:vol\",repository=\"/srv/vol\"}";
@@ -217,6 +220,18 @@ mod tests {
             text(&success, &other)
                 .contains("last_success_timestamp_seconds{source=\"vm1:vol\",repository=\"/srv/other\"} 0\n")
         );
+        // A point that is suspect is no success, but is there.
+        let mut suspect = done();
+        (suspect.point.suspect, suspect.points, suspect.suspect_points) = (Some("why".into()), 6, 2);
+        let suspect = text(&success, &at(300, Some(&suspect)));
+        for (name, expected) in [
+            ("last_run_success", "0"),
+            ("last_success_timestamp_seconds", "100"),
+            ("points", "6"),
+            ("suspect", "2"),
+        ] {
+            assert_eq!(value(&suspect, name), Some(expected), "{name}");
+        }
         let bad = success.replace(" 12345\n", " 1}2\n").replace(" 8192\n", " NaN\n");
         let failure = text(&bad, &at(200, None));
         assert_eq!((value(&failure, "transferred_bytes"), value(&failure, "changed_bytes")), (None, None));

@@ -45,7 +45,8 @@ impl Routine {
         place(&self.job.target.host, &self.job.target.path)
     }
 
-    /// Does it all. Nothing is begun if something of it cannot be.
+    /// Does it all. Nothing is begun if something of it cannot be. What was done may include a point that is in
+    /// [trouble](Done::trouble).
     pub fn run(&self) -> anyhow::Result<Done> {
         self.check()?;
         let begin = Instant::now();
@@ -62,6 +63,7 @@ impl Routine {
                 end: Timestamp::now(),
                 duration: begin.elapsed(),
                 done: result.as_ref().ok(),
+                succeeded: result.as_ref().is_ok_and(|done| done.trouble().is_none()),
             },
         );
         match (&result, written) {
@@ -112,23 +114,27 @@ impl Routine {
         result: Option<&anyhow::Result<Done>>,
     ) -> [(&'static str, Option<String>); 6] {
         let done = result.and_then(|result| result.as_ref().ok());
-        let error = result.and_then(|result| result.as_ref().err());
+        let error = result.and_then(|result| match result {
+            Ok(done) => done.trouble(),
+            Err(e) => Some(report::one_line(&format!("{e:#}"))),
+        });
         [
             ("ERA_HOOK", Some(hook.name.to_owned())),
             ("ERA_SOURCE", Some(self.source())),
             ("ERA_REPOSITORY", Some(self.repository())),
             (
                 "ERA_RESULT",
-                result.map(|result| if result.is_ok() { "success" } else { "failure" }.to_owned()),
+                result.map(|_| if error.is_none() { "success" } else { "failure" }.to_owned()),
             ),
             ("ERA_POINT", done.map(|done| done.point.id.to_string())),
-            ("ERA_ERROR", error.map(|e| report::one_line(&format!("{e:#}")))),
+            ("ERA_ERROR", error),
         ]
     }
 
     /// Takes old points away, unless somebody uses the repository: the next run does it then.
     fn let_go(&self, mut done: Done) -> anyhow::Result<Done> {
-        let Some(keep) = &self.keep else { return Ok(done) };
+        // What may be needed to see what went wrong stays.
+        let Some(keep) = self.keep.as_ref().filter(|_| done.trouble().is_none()) else { return Ok(done) };
         let path = Path::new(&self.job.target.path);
         let repository = match Repository::open_unused(path).with_context(|| incomplete(&done))? {
             Ok(repository) => repository,

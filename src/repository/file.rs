@@ -139,10 +139,16 @@ impl ReadAt for RepoFile {
     }
 }
 
-/// Makes a directory, if it is not there.
+/// Makes a directory, if it is not there, and those that it is in; durably.
 pub fn make_dir(path: &Path) -> anyhow::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    parent.map_or(Ok(()), make_dir)?;
     step();
-    fs::create_dir_all(path).with_context(|| format!("{}: cannot make the directory", path.display()))
+    fs::create_dir(path).with_context(|| format!("{}: cannot make the directory", path.display()))?;
+    sync_dir(parent.unwrap_or(Path::new(".")))
 }
 
 /// Gives a file another name, in place of what has that name.

@@ -16,6 +16,8 @@ use super::open::{Access, Repository};
 use super::receiver::undo_header;
 use super::retention::{Keep, kept};
 use super::undo::{BATCH_BYTES, Undo, UndoWriter, index_of};
+use crate::report;
+use crate::stream::StreamError;
 
 /// Takes away what a rule does not keep; `each` is told of every point before it goes, and says whether to go on. Of a
 /// repository that is open to be read nothing is taken away. Returns what is left, or would be.
@@ -107,7 +109,20 @@ fn merge(repository: &Repository, manifest: &Manifest, at: usize) -> anyhow::Res
             continue;
         }
         let buf = &mut buf[..usize::try_from(extent.len)?];
-        if is_older { &mut older_units } else { &mut newer_units }.read(&entry, buf)?;
+        let from = if is_older { &mut older_units } else { &mut newer_units };
+        match from.read(&entry, buf) {
+            // Not what a disk has that fails to read: that may be well another time.
+            Err(e) if e.downcast_ref::<StreamError>().is_some_and(StreamError::is_damage) => {
+                report::warn(format_args!(
+                    "{e:#}; bytes {} to {} of the device at point {} stay damaged",
+                    extent.offset,
+                    extent.end(),
+                    to.id
+                ));
+                buf.fill(0);
+            }
+            result => result?,
+        }
         // With the hash that it must have: what is damaged stays known as that.
         writer.save(entry.unit, entry.hash, extent, buf)?;
         batch += extent.len;

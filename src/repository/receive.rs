@@ -12,7 +12,7 @@ use super::manifest::Point;
 use super::open::Repository;
 use super::receiver::Receiver;
 use crate::report::{self, Progress};
-use crate::stream::{self, AUDIT, Audit, BASE, Header, Visitor};
+use crate::stream::{self, AUDIT, Audit, BASE, Header, Kind, Visitor};
 use crate::units::Extent;
 
 /// Reads a stream of version 2 and makes it a point. The note is kept with it.
@@ -33,6 +33,9 @@ pub fn receive(
     let result = read.and_then(|summary| {
         let (_, trailer) = summary.frame.as_ref().context("the stream has no trailer")?;
         work.assembler.close(&mut work.receiver)?;
+        if work.header.kind == Kind::Full && work.covered_to < work.header.device_bytes {
+            bail!("the stream says that it is full, but leaves byte {} of the device out", work.covered_to);
+        }
         work.receiver.commit(&work.header, trailer, summary.stream_bytes, note)
     });
     result.with_context(name).inspect_err(|_| {
@@ -54,11 +57,17 @@ struct Work {
     header: Header,
     assembler: Assembler,
     receiver: Receiver,
+    /// The stream has had all bytes before this one.
+    covered_to: u64,
 }
 
 impl Receiving<'_> {
     fn take(&mut self, extent: Extent, bytes: Option<&[u8]>) -> anyhow::Result<()> {
         let work = self.work.as_mut().context("the stream has no header")?;
+        // A full stream begins with all that there is, in its order; what changed meanwhile comes after that.
+        if extent.offset <= work.covered_to {
+            work.covered_to = work.covered_to.max(extent.end());
+        }
         work.assembler.take(extent, bytes, &mut work.receiver)?;
         self.progress.advance(extent.len);
         Ok(())
@@ -79,7 +88,7 @@ impl Visitor for Receiving<'_> {
         admit(manifest.as_ref(), header)?;
         let receiver = Receiver::begin(repository, manifest, header)?;
         let assembler = Assembler::new(receiver.geometry());
-        self.work = Some(Work { header: header.clone(), assembler, receiver });
+        self.work = Some(Work { header: header.clone(), assembler, receiver, covered_to: 0 });
         Ok(())
     }
 

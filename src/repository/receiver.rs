@@ -43,9 +43,6 @@ pub struct Receiver {
     zero_hash: ZeroHash,
     /// Units that are not as they were. What those of the last point held is in the undo stream.
     changed: BlockSet,
-    /// Units that the stream has said something of, where it must be of all: a full one. Of a first copy those are the
-    /// changed ones.
-    covered: Option<BlockSet>,
     /// What a stream of differences must have been compared with.
     base: Option<UnitHash>,
     /// Whether what comes may be what the image should hold and does not.
@@ -109,7 +106,6 @@ impl Receiver {
             batch_bytes: 0,
             zero_hash: ZeroHash::default(),
             changed: BlockSet::new(units),
-            covered: (header.kind == Kind::Full && before.is_some()).then(|| BlockSet::new(units)),
             base,
             mends: header.kind == Kind::Difference,
             mended: 0,
@@ -319,11 +315,6 @@ impl Receiver {
                 self.manifest.era
             );
         }
-        let covered = self.covered.as_ref().unwrap_or(&self.changed);
-        if header.kind == Kind::Full && covered.len() < self.geometry.units() {
-            let missing = (0..self.geometry.units()).find(|&unit| !covered.contains(unit));
-            bail!("the stream says that it is full, but leaves unit {} out", missing.unwrap_or_default());
-        }
         if self.base.is_some() {
             bail!("the stream does not say what its differences are to");
         }
@@ -372,9 +363,6 @@ impl Units for Receiver {
     }
 
     fn unit(&mut self, unit: u64, content: Content) -> anyhow::Result<()> {
-        if let Some(covered) = &mut self.covered {
-            covered.insert(Run { begin: unit, end: unit + 1 });
-        }
         self.put(unit, content)
     }
 }

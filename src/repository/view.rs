@@ -20,7 +20,7 @@ use super::layout;
 use super::manifest::{Manifest, Point};
 use super::points::{Selector, find};
 use super::undo::index::Entry;
-use super::undo::{Undo, index_of};
+use super::undo::Undo;
 
 /// A point, open for reading. The repository must be held open for as long.
 #[derive(Debug)]
@@ -209,11 +209,10 @@ impl View {
         let manifest = &self.current.manifest;
         let Some(last) = manifest.last() else { return Ok(is_stale) };
         let path = layout::undo(&self.repository, last.id, manifest.next_id);
-        if index_of(&path).exists() {
-            let geometry = Geometry::new(last.device_bytes, manifest.unit_bytes)?;
-            self.journal = Some(Undo::open_growing(&path, geometry)?);
-        }
-        Ok(is_stale)
+        let geometry = Geometry::new(last.device_bytes, manifest.unit_bytes)?;
+        self.journal = Undo::open_growing(&path, geometry)?;
+        // There is none: but one that is gone by now was there when the image was read, if the manifest was replaced since.
+        Ok(is_stale || (self.journal.is_none() && self.current.is_replaced()?))
     }
 }
 

@@ -85,6 +85,13 @@ pub enum Fault {
     Hash,
 }
 
+impl StreamError {
+    /// Whether what was read is not what was written; else it could not be read, or needs a newer program.
+    pub fn is_damage(&self) -> bool {
+        !matches!(self.fault, Fault::Unreadable(_) | Fault::UnknownRecord(_))
+    }
+}
+
 impl Fault {
     pub(super) fn at(self, offset: u64) -> StreamError {
         StreamError { offset, fault: self }

@@ -6,6 +6,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
+use era::stream::Audit;
+
 use crate::bench::{Bench, Device};
 use crate::program::Run;
 
@@ -78,9 +80,9 @@ fn everything_first_and_then_from_the_cursor() {
     assert_eq!(
         other.asked(),
         [
-            "send root --freeze-timeout 30000ms --max-passes 10 --compress 1".to_owned(),
+            "send root --no-cursor --freeze-timeout 30000ms --max-passes 10 --compress 1".to_owned(),
             format!(
-                "send root --freeze-timeout 30000ms --max-passes 10 --consistency freeze --since {cursor} --audit"
+                "send root --no-cursor --freeze-timeout 30000ms --max-passes 10 --consistency freeze --since {cursor} --audit"
             ),
         ]
     );
@@ -140,6 +142,52 @@ fn a_first_copy_that_broke_off_goes_on() {
     fs::write(other.path("difference"), difference).unwrap();
     succeeded(&other.backup(&bench, &[]));
     bench.kept.push((1, device.bytes.clone()));
+    bench.check_tidy();
+}
+
+#[test]
+fn a_list_that_is_longer_than_all_pipes() {
+    let (mut bench, mut device, other) = (Bench::new(), Device::new(40 << 20), Other::new());
+    device.write_some(50);
+    let full = device.full();
+    bench.receive(&full, &device);
+    device.generation = uuid::Uuid::from_u128(9);
+    let before = device.bytes.clone();
+    device.write_some(3);
+    other.sends(b"", "exit 1");
+    // A sender that wants to be received before it reads on.
+    other.script("era", "case $* in *--compare*) head -c 64 >list; cat difference; cat >>list;; *) exit 1;; esac");
+    let difference = device.difference(&bench.list(), &before);
+    fs::write(other.path("difference"), difference).unwrap();
+    succeeded(&other.backup(&bench, &[]));
+    bench.kept.push((2, device.bytes.clone()));
+    bench.check_tidy();
+    assert!(fs::metadata(other.path("list")).unwrap().len() > 300_000);
+}
+
+#[test]
+fn a_point_that_is_suspect_is_there_and_the_run_fails() {
+    let (mut bench, mut device, other) = (Bench::new(), Device::new(200_000), Other::new());
+    device.write_some(20);
+    let full = device.full();
+    bench.receive(&full, &device);
+    device.write(9, false);
+    let audit = Audit { first: 0, stride: 1, checked: 40, differing: 1, units: vec![5] };
+    other.sends(&device.audited_increment(&audit), "");
+    let metrics = other.path("era.prom");
+    let out = other.backup(&bench, &["--json", "--metrics", metrics.to_str().unwrap()]);
+    assert_eq!(out.code, Some(2), "{}", out.stderr);
+    let last = out.stderr.lines().last().unwrap();
+    assert!(last.contains("point 2 is SUSPECT: 1 of 40 blocks"), "{last}");
+    assert!(last.contains("era verify --repair") && last.contains("me@vm1:root"), "{last}");
+    let json: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+    assert_eq!((&json["point"]["id"], &json["suspect_points"]), (&2.into(), &1.into()));
+    let metrics = fs::read_to_string(metrics).unwrap();
+    for (name, value) in [("last_run_success", "0"), ("suspect", "1"), ("points", "2")] {
+        let line = metrics.lines().find(|line| line.starts_with(&format!("era_backup_{name}{{"))).unwrap();
+        assert!(line.ends_with(&format!("}} {value}")), "{line}");
+    }
+    bench.kept.push((2, device.bytes.clone()));
     bench.check_tidy();
 }
 

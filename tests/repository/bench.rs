@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use era::blockio::Piece;
 use era::runs::Run;
-use era::stream::{BASE, Consistency, Encode, EncoderV2, HashListHeader, HashListWriter, Header, Kind};
+use era::stream::{AUDIT, Audit, BASE, Consistency, Encode, EncoderV2, HashListHeader, HashListWriter, Header, Kind};
 use era::units::{Era, Extent};
 use uuid::Uuid;
 
@@ -133,14 +133,42 @@ impl Device {
             .map(|at| Run { begin: at, end: at + 1 })
             .collect();
         let base = &list[list.len() - 32..];
-        self.stream_with(&self.header(Kind::Difference, 0), &runs, Some(base))
+        self.stream_with(&self.header(Kind::Difference, 0), &runs, Some((BASE, base)))
+    }
+
+    /// A stream that says that it is full, and has these bytes of the device, one range after another.
+    pub fn full_of(&mut self, ranges: &[std::ops::Range<u64>]) -> Vec<u8> {
+        self.era += 1;
+        let mut bytes = Vec::new();
+        let mut encoder =
+            EncoderV2::new(&mut bytes, &self.header(Kind::Full, 0), None, Era(self.era)).unwrap();
+        for range in ranges {
+            let extent = Extent { offset: range.start, len: range.end - range.start };
+            let contents = &self.bytes[range.start as usize..range.end as usize];
+            encoder.piece(&Piece { extent, offset: extent.offset, bytes: contents }).unwrap();
+            encoder.close_frame().unwrap();
+        }
+        encoder.finish().unwrap();
+        drop(encoder);
+        bytes
+    }
+
+    /// What was written since the last stream, and what an audit has found.
+    pub fn audited_increment(&mut self, audit: &Audit) -> Vec<u8> {
+        let mut changed = std::mem::take(&mut self.changed);
+        changed.sort_unstable();
+        changed.dedup();
+        let runs: Vec<_> = changed.into_iter().map(|block| Run { begin: block, end: block + 1 }).collect();
+        let header = self.header(Kind::Increment, self.era);
+        self.era += 1;
+        self.stream_with(&header, &runs, Some((AUDIT, &audit.pack())))
     }
 
     fn stream(&self, header: &Header, runs: &[Run]) -> Vec<u8> {
         self.stream_with(header, runs, None)
     }
 
-    fn stream_with(&self, header: &Header, runs: &[Run], base: Option<&[u8]>) -> Vec<u8> {
+    fn stream_with(&self, header: &Header, runs: &[Run], record: Option<(u32, &[u8])>) -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut encoder = EncoderV2::new(&mut bytes, header, None, Era(self.era)).unwrap();
         for run in runs {
@@ -149,8 +177,8 @@ impl Device {
             let bytes = &self.bytes[begin as usize..end as usize];
             encoder.piece(&Piece { extent, offset: begin, bytes }).unwrap();
         }
-        if let Some(base) = base {
-            encoder.optional(BASE, base).unwrap();
+        if let Some((kind, payload)) = record {
+            encoder.optional(kind, payload).unwrap();
         }
         encoder.conclude(Era(self.era), 1, 1000);
         encoder.finish().unwrap();

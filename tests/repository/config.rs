@@ -85,7 +85,7 @@ fn what_the_file_says_is_done() {
     assert_eq!(night.bench.ids(), [2, 3]);
     assert_eq!(
         night.other.asked()[0],
-        "send root --freeze-timeout 30000ms --max-passes 3 --consistency freeze --compress 5"
+        "send root --no-cursor --freeze-timeout 30000ms --max-passes 3 --consistency freeze --compress 5"
     );
     succeeded(&night.bench.run(&["verify", "REPO"], b"", None));
 }
@@ -99,7 +99,7 @@ fn the_command_line_is_stronger() {
     succeeded(&night.backup(&args));
     assert_eq!(
         night.other.asked(),
-        ["send data --freeze-timeout 1000ms --max-passes 7 --consistency freeze"]
+        ["send data --no-cursor --freeze-timeout 1000ms --max-passes 7 --consistency freeze"]
     );
     assert_eq!(night.read("hosts"), "me@vm2\n");
     assert!(!night.bench.path().exists() && other.join("image").exists());

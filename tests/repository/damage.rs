@@ -47,19 +47,67 @@ fn streams_with_a_flipped_bit() {
 
 #[test]
 fn a_full_stream_that_leaves_something_out() {
-    let (bench, mut device) = (Bench::new(), Device::new(40_960));
+    let (mut bench, mut device) = (Bench::new(), Device::new(40_960));
     device.write(3, false);
-    let increment = device.increment();
-    // Of the kind, only the header says so: offset 32 of the first record's payload, behind magic and head.
-    let mut stream = increment;
-    stream[8 + 32 + 52] = 1;
-    let payload_crc = crc32c::crc32c(&stream[40..112]).to_le_bytes();
-    stream[8 + 24..8 + 28].copy_from_slice(&payload_crc);
-    let head_crc = crc32c::crc32c(&stream[8..36]).to_le_bytes();
-    stream[36..40].copy_from_slice(&head_crc);
-    // The trailer's hash does not match any more, which is found first.
-    bench.run(&["receive", "REPO"], &stream, None).expect_error("hash over all records");
-    assert!(bench.ids().is_empty());
+    let holes: [&[_]; 5] = [
+        &[],
+        &[0..40_959],
+        &[512..40_960],
+        // Of a block, only a part.
+        &[0..12_288, 12_800..40_960],
+        // What comes later comes after everything.
+        &[4096..40_960, 0..4096],
+    ];
+    for ranges in holes {
+        let stream = device.full_of(ranges);
+        bench.run(&["receive", "REPO"], &stream, None).expect_error("leaves byte ");
+        assert!(bench.ids().is_empty(), "{ranges:?}");
+    }
+    let stream = device.full_of(&[0..20_000, 20_000..40_960, 100..5000]);
+    bench.receive(&stream, &device);
+    // Into a repository that has everything already, too.
+    for ranges in holes {
+        let stream = device.full_of(ranges);
+        bench.run(&["receive", "REPO"], &stream, None).expect_error("leaves byte ");
+    }
+    bench.check_tidy();
+}
+
+#[test]
+fn points_go_although_one_is_damaged() {
+    let (mut bench, mut device) = (Bench::new(), Device::new(200_000));
+    for point in 0..5 {
+        for block in point * 3..point * 3 + 6 {
+            device.write(block, false);
+        }
+        let stream = if point == 0 { device.full() } else { device.increment() };
+        bench.receive(&stream, &device);
+    }
+    // Point 3 goes: what leads back to 2 is made of 2-3, which is damaged, and 3-4.
+    let json = fs::read_to_string(bench.file("manifest.json")).unwrap();
+    let mut json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    for (at, point) in json["points"].as_array_mut().unwrap().iter_mut().enumerate() {
+        point["time"] = format!("2026-01-0{}T00:00:00Z", [1, 2, 4, 4, 5][at]).into();
+    }
+    fs::write(bench.file("manifest.json"), json.to_string()).unwrap();
+    let path = bench.file("undo/2-3");
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let out = bench.run(&["prune", "--keep-daily", "9", "REPO"], b"", None);
+    assert_eq!(out.code, Some(0), "{}", out.stderr);
+    assert!(out.stderr.contains("of the device at point 2 stay damaged"), "{}", out.stderr);
+    assert_eq!(bench.ids(), [1, 2, 4, 5]);
+    // It is still known, of both points that need it, and the others are what they were.
+    let out = bench.run(&["verify", "REPO"], b"", None);
+    assert_eq!(out.code, Some(1));
+    let found = String::from_utf8(out.stdout).unwrap();
+    assert!(!found.is_empty() && found.lines().all(|line| line.contains("undo/2-4: point 2: ")), "{found}");
+    bench.run(&["restore", "--force", "REPO@2", "restored"], b"", None).expect_error("is damaged");
+    for (id, expected) in bench.kept.iter().filter(|(id, _)| *id > 3) {
+        assert!(bench.restored(&id.to_string()) == *expected, "{id}");
+    }
 }
 
 #[test]

@@ -12,5 +12,7 @@ mod crashes;
 mod damage;
 mod growth;
 mod life;
+mod locks;
+mod readers;
 mod refusals;
 mod repair;

@@ -5,7 +5,7 @@ mod config;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use signal_hook::low_level::emulate_default_handler;
 
 use self::config::Config;
@@ -118,7 +118,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         let _ = emulate_default_handler(signal);
     }
     let done = result?;
-    if args.json { print_json(&done) } else { tell(&done) }
+    if args.json { print_json(&done)? } else { tell(&done) }
+    match done.trouble() {
+        None => Ok(()),
+        Some(trouble) => bail!("backup of {}: {trouble}", routine.source()),
+    }
 }
 
 /// What the command line says, and where it says nothing, what the file does.
@@ -166,7 +170,7 @@ fn routine(args: &Args, config: Config, file: &Path) -> anyhow::Result<Routine> 
     })
 }
 
-fn tell(done: &Done) -> anyhow::Result<()> {
+fn tell(done: &Done) {
     let Done { point, .. } = done;
     let removed = match done.removed_points {
         0 => String::new(),
@@ -182,7 +186,6 @@ fn tell(done: &Done) -> anyhow::Result<()> {
         done.duration_seconds,
         done.points
     ));
-    Ok(())
 }
 
 fn parse_level(text: &str) -> Result<Level, String> {

@@ -31,6 +31,7 @@ const SENDER: [Allowed; 1] = [(
         "consistency",
         "freeze_timeout",
         "max_passes",
+        "no_cursor",
         "compress",
     ],
 )];
@@ -161,7 +162,7 @@ mod tests {
     #[test]
     fn what_a_backup_asks_for() {
         for args in [
-            "send root --freeze-timeout 30000ms --max-passes 10 --compress 1",
+            "send root --no-cursor --freeze-timeout 30000ms --max-passes 10 --compress 1",
             "send root --freeze-timeout 60000ms --max-passes 20 --consistency freeze --compare",
             "send root --freeze-timeout 1ms --max-passes 1 --consistency none --since CURSOR --audit",
             "send root --since CURSOR --audit --audit-only",

@@ -164,6 +164,11 @@ impl Index {
         Ok(self.known == self.file.len()?)
     }
 
+    /// Whether it has no name any more.
+    pub fn is_removed(&self) -> anyhow::Result<bool> {
+        self.file.is_removed()
+    }
+
     /// Number of units in it.
     pub fn units(&self) -> u64 {
         self.runs.iter().map(|run| run.entries).sum()
@@ -234,6 +239,9 @@ impl Index {
             }
             writer.file.sync()?;
             file::rename(&new, &path)?;
+            if let Some(directory) = path.parent() {
+                file::sync_dir(directory)?;
+            }
             index = Self::open(&path)?;
         }
         Ok(())

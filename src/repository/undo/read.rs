@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Units of an undo stream, in any order.
 
+use std::io;
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -33,10 +34,13 @@ impl Undo {
         Ok(Self { stream: RepoFile::open_to_read(path)?, index, geometry, last: None })
     }
 
-    /// Opens one that may be written meanwhile.
-    pub fn open_growing(path: &Path, geometry: Geometry) -> anyhow::Result<Self> {
-        let index = Index::open_growing(&index_of(path))?;
-        Ok(Self { stream: RepoFile::open_to_read(path)?, index, geometry, last: None })
+    /// Opens one that may be written meanwhile, or begun, or taken away. `None` where it is not there, as a whole.
+    pub fn open_growing(path: &Path, geometry: Geometry) -> anyhow::Result<Option<Self>> {
+        let Some(index) = if_there(Index::open_growing(&index_of(path)))? else { return Ok(None) };
+        let Some(stream) = if_there(RepoFile::open_to_read(path))? else { return Ok(None) };
+        let undo = Self { stream, index, geometry, last: None };
+        // Stream and index of one run: an index that was taken away does not stand beside the stream of the next one.
+        Ok(if undo.is_removed()? { None } else { Some(undo) })
     }
 
     /// Looks for what was added.
@@ -46,7 +50,7 @@ impl Undo {
 
     /// Whether it was taken away, and another may stand in its place.
     pub fn is_removed(&self) -> anyhow::Result<bool> {
-        self.stream.is_removed()
+        Ok(self.stream.is_removed()? || self.index.is_removed()?)
     }
 
     /// Where a unit is, if this has it.
@@ -90,6 +94,14 @@ impl Undo {
             self.last = Some((at, lone));
         }
         self.last.as_ref().map(|(_, lone)| lone).context("there is no record")
+    }
+}
+
+/// What was opened, unless it is not there.
+fn if_there<T>(opened: anyhow::Result<T>) -> anyhow::Result<Option<T>> {
+    match opened {
+        Err(e) if e.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::NotFound) => Ok(None),
+        opened => opened.map(Some),
     }
 }
 

@@ -8,14 +8,14 @@ use std::io::{self, Write};
 
 use anyhow::Context;
 
+use super::bulk::Zeros;
 use super::file::RepoFile;
-use super::geometry::Geometry;
 use super::hashes::{Hashes, UnitHash, ZeroHash, hash};
 use super::layout;
 use super::manifest::Manifest;
 use super::open::Repository;
 use super::points::Selector;
-use super::verify::{UnitState, look_at};
+use super::verify::problem_of;
 use super::view::View;
 use crate::report::Progress;
 use crate::stream::{HashListHeader, HashListWriter};
@@ -45,7 +45,8 @@ pub fn give(
     if manifest.points.is_empty() {
         hash_image(repository, manifest, progress)?;
         // Now it is known to hold what the hashes say.
-        manifest.base = Some(write_list(repository, manifest, Sample { trust: Trust::Recorded, ..list }, output)?);
+        manifest.base =
+            Some(write_list(repository, manifest, Sample { trust: Trust::Recorded, ..list }, output)?);
     } else {
         manifest.base = Some(write_list(repository, manifest, list, output)?);
     }
@@ -86,45 +87,32 @@ pub fn write_list(
         first,
         stride,
     };
-    let mut hashes = Listed::open(repository, manifest.geometry()?, trust)?;
     let sending = "cannot send the list of hashes";
     let mut writer =
         HashListWriter::new(io::BufWriter::with_capacity(1 << 16, output), &header).context(sending)?;
-    for at in 0..header.count() {
-        writer.push(&hashes.of(first + at * stride)?).context(sending)?;
-    }
-    writer.finish().context(sending)
-}
-
-/// What a list says.
-enum Listed {
-    Recorded(Hashes),
-    // A view of the last point, as a run that adds another may be under way.
-    Reread(Box<View>, Vec<u8>),
-}
-
-impl Listed {
-    fn open(repository: &Repository, geometry: Geometry, trust: Trust) -> anyhow::Result<Self> {
-        Ok(match trust {
-            Trust::Recorded => Listed::Recorded(Hashes::open_to_read(&layout::hashes(&repository.path))?),
-            Trust::Reread => {
-                let view = View::open(&repository.path, Selector::FromLast(0))?;
-                Listed::Reread(Box::new(view), vec![0; usize::try_from(geometry.unit_bytes)?])
+    let units = (0..header.count()).map(|at| first + at * stride);
+    match trust {
+        Trust::Recorded => {
+            let hashes = Hashes::open_to_read(&layout::hashes(&repository.path))?;
+            for unit in units {
+                let hash = hashes
+                    .get(unit)?
+                    .context("the file of hashes is too short; era verify says what is damaged")?;
+                writer.push(&hash).context(sending)?;
             }
-        })
-    }
-
-    fn of(&mut self, unit: u64) -> anyhow::Result<UnitHash> {
-        match self {
-            Listed::Recorded(hashes) => hashes
-                .get(unit)?
-                .context("the file of hashes is too short; era verify says what is damaged"),
-            Listed::Reread(view, buf) => match look_at(view, unit, buf)? {
-                UnitState::Good(hash) => Ok(hash),
-                UnitState::Damaged(_) => Ok(UNKNOWN),
-            },
+        }
+        Trust::Reread => {
+            // Of the last point, as a run that adds another may be under way.
+            let mut view = View::open(&repository.path, Selector::FromLast(0))?;
+            let (geometry, mut zero_hash) = (view.geometry(), ZeroHash::default());
+            view.read_units(units, Zeros::Read, &mut |unit, found| {
+                let recorded = found.as_ref().map_or(UNKNOWN, |(_, hash)| *hash);
+                let problem = problem_of(found, geometry.extent(unit).len, &mut zero_hash)?;
+                writer.push(if problem.is_none() { &recorded } else { &UNKNOWN }).context(sending)
+            })?;
         }
     }
+    writer.finish().context(sending)
 }
 
 fn hash_image(repository: &Repository, manifest: &Manifest, progress: &Progress) -> anyhow::Result<()> {

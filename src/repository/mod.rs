@@ -9,6 +9,7 @@
 mod admit;
 mod assemble;
 pub mod base;
+pub mod bulk;
 mod current;
 mod file;
 mod geometry;

@@ -3,8 +3,9 @@
 
 use anyhow::{Context, bail};
 
-use super::hashes::ZeroHash;
-use super::view::View;
+use super::bulk::{Contents, Zeros};
+use super::hashes::{ZeroHash, hash};
+use super::view::{View, check, place};
 use crate::blockio::{WriteAt, write_full};
 use crate::report::{self, Progress};
 use crate::units::Extent;
@@ -42,28 +43,35 @@ pub fn restore(
             geometry.device_bytes
         ));
     }
-    let mut zero_hash = ZeroHash::default();
     let mut restored = Restored { data_bytes: 0, zero_bytes: 0 };
     let mut zeros: Option<Extent> = None;
-    let mut buf = vec![0; usize::try_from(geometry.unit_bytes)?];
-    for unit in only {
+    let (what, mut zero_hash) = (view.describe(), ZeroHash::default());
+    view.read_units(only, Zeros::Trust, &mut |unit, found| {
         let extent = geometry.extent(unit);
-        // What hashes as zeros do need not be read.
-        if view.hash(unit)? == zero_hash.of(extent.len) {
-            restored.zero_bytes += extent.len;
-            match &mut zeros {
-                Some(run) if run.end() == extent.offset => run.len += extent.len,
-                _ => write_zeros(target, blank, zeros.replace(extent))?,
+        let (contents, expected) = found.with_context(|| place(&what, extent))?;
+        let hash = match contents {
+            Contents::Bytes(bytes) => hash(bytes),
+            Contents::Zeros => zero_hash.of(extent.len),
+        };
+        check(hash, expected, &what, extent)?;
+        match contents {
+            Contents::Zeros => {
+                restored.zero_bytes += extent.len;
+                match &mut zeros {
+                    Some(run) if run.end() == extent.offset => run.len += extent.len,
+                    _ => write_zeros(target, blank, zeros.replace(extent))?,
+                }
             }
-        } else {
-            let buf = &mut buf[..usize::try_from(extent.len)?];
-            view.read_checked(unit, buf)?;
-            write_full(target, buf, extent.offset)
-                .with_context(|| format!("cannot write {} bytes at offset {}", extent.len, extent.offset))?;
-            restored.data_bytes += extent.len;
+            Contents::Bytes(bytes) => {
+                write_full(target, bytes, extent.offset).with_context(|| {
+                    format!("cannot write {} bytes at offset {}", extent.len, extent.offset)
+                })?;
+                restored.data_bytes += extent.len;
+            }
         }
         progress.advance(extent.len);
-    }
+        Ok(())
+    })?;
     write_zeros(target, blank, zeros)?;
     target.sync().context("cannot make the data durable")?;
     Ok(restored)

@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use serde::Serialize;
 
+use super::bulk::{Contents, Zeros};
 use super::geometry::Geometry;
-use super::hashes::{UnitHash, hash};
+use super::hashes::{UnitHash, ZeroHash, hash};
 use super::layout;
 use super::manifest::Manifest;
 use super::points::Selector;
@@ -62,26 +63,6 @@ pub fn verify(
     Ok(found)
 }
 
-/// What is there of a unit.
-pub(super) enum UnitState {
-    /// It is what it was, with this hash.
-    Good(UnitHash),
-    /// It is not, or cannot be read.
-    Damaged(String),
-}
-
-/// Reads a unit and hashes it. The buffer has room for a whole one.
-pub(super) fn look_at(view: &mut View, unit: u64, buf: &mut [u8]) -> anyhow::Result<UnitState> {
-    let buf = &mut buf[..usize::try_from(view.geometry().extent(unit).len)?];
-    match view.read(unit, buf) {
-        Ok(expected) if hash(buf) == expected => Ok(UnitState::Good(expected)),
-        Ok(_) => Ok(UnitState::Damaged(DIFFERENT.to_owned())),
-        // A block that cannot be read is damage, too; what else is wrong is told by the others.
-        Err(e) if is_unreadable(&e) => Ok(UnitState::Damaged(format!("{e:#}"))),
-        Err(e) => Err(e),
-    }
-}
-
 /// Whether it was the disk that failed.
 pub(super) fn is_unreadable(e: &anyhow::Error) -> bool {
     e.chain().any(|cause| cause.is::<crate::blockio::ReadError>())
@@ -97,7 +78,6 @@ fn verify_image(
     let point = view.point.id;
     // Neighbours with the same problem are one damage.
     let mut damaged: Option<(Extent, String)> = None;
-    let mut buf = vec![0; usize::try_from(geometry.unit_bytes)?];
     let mut report = |damaged: Option<(Extent, String)>| match damaged {
         None => Ok(()),
         Some((extent, problem)) => tell(Damage {
@@ -108,13 +88,10 @@ fn verify_image(
             problem,
         }),
     };
-    for unit in 0..geometry.units() {
+    let mut zero_hash = ZeroHash::default();
+    view.read_units(0..geometry.units(), Zeros::Read, &mut |unit, found| {
         let extent = geometry.extent(unit);
-        let problem = match look_at(&mut view, unit, &mut buf)? {
-            UnitState::Good(_) => None,
-            UnitState::Damaged(problem) => Some(problem),
-        };
-        match (&mut damaged, problem) {
+        match (&mut damaged, problem_of(found, extent.len, &mut zero_hash)?) {
             (_, None) => {}
             (Some((run, same)), Some(problem)) if run.end() == extent.offset && *same == problem => {
                 run.len += extent.len;
@@ -122,8 +99,29 @@ fn verify_image(
             (_, Some(problem)) => report(damaged.replace((extent, problem)))?,
         }
         progress.advance(extent.len);
-    }
+        Ok(())
+    })?;
     report(damaged)
+}
+
+/// What is wrong with a unit that was read: nothing, or this.
+pub(super) fn problem_of(
+    found: anyhow::Result<(Contents, UnitHash)>,
+    len: u64,
+    zero_hash: &mut ZeroHash,
+) -> anyhow::Result<Option<String>> {
+    match found {
+        Ok((contents, expected)) => {
+            let hash = match contents {
+                Contents::Bytes(bytes) => hash(bytes),
+                Contents::Zeros => zero_hash.of(len),
+            };
+            Ok((hash != expected).then(|| DIFFERENT.to_owned()))
+        }
+        // A block that cannot be read is damage, too; what else is wrong is told by the others.
+        Err(e) if is_unreadable(&e) => Ok(Some(format!("{e:#}"))),
+        Err(e) => Err(e),
+    }
 }
 
 /// The stream as a whole, then unit by unit.

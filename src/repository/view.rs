@@ -19,8 +19,9 @@ use super::hashes::{Hashes, UnitHash, hash};
 use super::layout;
 use super::manifest::{Manifest, Point};
 use super::points::{Selector, find};
-use super::undo::index::Entry;
 use super::undo::Undo;
+use super::undo::index::Entry;
+use crate::units::Extent;
 
 /// A point, open for reading. The repository must be held open for as long.
 #[derive(Debug)]
@@ -62,6 +63,11 @@ impl View {
         };
         view.undos = view.open_undos(&view.current.manifest, view.point.id)?;
         Ok(view)
+    }
+
+    /// The repository that it is of.
+    pub(super) fn repository(&self) -> &Path {
+        &self.repository
     }
 
     /// How it is divided up.
@@ -109,28 +115,34 @@ impl View {
                 break found;
             }
         };
-        if let Some(journal) = &mut self.journal
-            && let Some(entry) = journal.find(unit)?
-        {
-            journal.read(&entry, buf)?;
-            return Ok(entry.hash);
+        match self.journaled(unit)? {
+            Some((bytes, hash)) => {
+                buf.copy_from_slice(&bytes);
+                Ok(hash)
+            }
+            None => found,
         }
-        found
+    }
+
+    /// What a unit was, if the run that is under way has overwritten it, or is about to.
+    pub(super) fn journaled(&mut self, unit: u64) -> anyhow::Result<Option<(Vec<u8>, UnitHash)>> {
+        let Some(journal) = &mut self.journal else { return Ok(None) };
+        let Some(entry) = journal.find(unit)? else { return Ok(None) };
+        let mut bytes = vec![0; usize::try_from(self.geometry.extent(unit).len)?];
+        journal.read(&entry, &mut bytes)?;
+        Ok(Some((bytes, entry.hash)))
     }
 
     /// The same, checked.
     pub fn read_checked(&mut self, unit: u64, buf: &mut [u8]) -> anyhow::Result<()> {
-        let extent = self.geometry.extent(unit);
-        let (path, id) = (self.repository.display().to_string(), self.point.id);
-        let place = || format!("{path}: point {id}: bytes {} to {}", extent.offset, extent.end());
-        let expected = self.read(unit, buf).with_context(place)?;
-        if hash(buf) != expected {
-            bail!(
-                "{} are not what they were: the repository is damaged; era verify says how much of it",
-                place()
-            );
-        }
-        Ok(())
+        let (extent, what) = (self.geometry.extent(unit), self.describe());
+        let expected = self.read(unit, buf).with_context(|| place(&what, extent))?;
+        check(hash(buf), expected, &what, extent)
+    }
+
+    /// How messages call it.
+    pub(super) fn describe(&self) -> String {
+        format!("{}: point {}", self.repository.display(), self.point.id)
     }
 
     /// What a unit must hash to.
@@ -148,6 +160,16 @@ impl View {
             Some(entry) => Ok(entry.hash),
             None => of_image,
         }
+    }
+
+    /// Whether an undo stream has a unit.
+    pub(super) fn is_undone(&self, unit: u64) -> anyhow::Result<bool> {
+        Ok(self.find_undone(0, unit)?.is_some())
+    }
+
+    /// To where the image has a hole that begins here: to here, if there is none.
+    pub(super) fn hole_from(&self, offset: u64) -> anyhow::Result<u64> {
+        Ok(self.image.next_data(offset)?.unwrap_or(u64::MAX))
     }
 
     fn find_undone(&self, from: usize, unit: u64) -> anyhow::Result<Option<(usize, Entry)>> {
@@ -175,7 +197,7 @@ impl View {
         self.hash_of_image(unit)
     }
 
-    fn hash_of_image(&self, unit: u64) -> anyhow::Result<UnitHash> {
+    pub(super) fn hash_of_image(&self, unit: u64) -> anyhow::Result<UnitHash> {
         self.hashes.get(unit)?.with_context(|| {
             format!("{}: the file of hashes ends before unit {unit}", self.repository.display())
         })
@@ -183,7 +205,7 @@ impl View {
 
     /// Looks for what another process has done meanwhile. Returns whether what was read of image and hashes before may be
     /// of another time: a point was added, or a run was undone, which replaces the manifest as well.
-    fn catch_up(&mut self) -> anyhow::Result<bool> {
+    pub(super) fn catch_up(&mut self) -> anyhow::Result<bool> {
         let mut is_stale = false;
         if self.current.is_replaced()? {
             let last = self.current.manifest.last().map_or(0, |point| point.id);
@@ -214,6 +236,22 @@ impl View {
         // There is none: but one that is gone by now was there when the image was read, if the manifest was replaced since.
         Ok(is_stale || (self.journal.is_none() && self.current.is_replaced()?))
     }
+}
+
+/// Whether bytes of a view are what they must be.
+pub(super) fn check(found: UnitHash, expected: UnitHash, what: &str, extent: Extent) -> anyhow::Result<()> {
+    if found == expected {
+        return Ok(());
+    }
+    bail!(
+        "{} are not what they were: the repository is damaged; era verify says how much of it",
+        place(what, extent)
+    )
+}
+
+/// Where in what.
+pub(super) fn place(what: &str, extent: Extent) -> String {
+    format!("{what}: bytes {} to {}", extent.offset, extent.end())
 }
 
 /// A view of an old point has two files open for every later one: more than the 1024 that a process may have unless it

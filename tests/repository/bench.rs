@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use era::blockio::Piece;
 use era::runs::Run;
-use era::stream::{AUDIT, Audit, BASE, Consistency, Encode, EncoderV2, HashListHeader, HashListWriter, Header, Kind};
+use era::stream::{
+    AUDIT, Audit, BASE, Consistency, Encode, EncoderV2, HashListHeader, HashListWriter, Header, Kind,
+};
 use era::units::{Era, Extent};
 use uuid::Uuid;
 
@@ -92,6 +94,18 @@ impl Device {
         self.era += 1;
         self.changed.clear();
         self.stream(&self.header(Kind::Full, 0), &[Run { begin: 0, end: self.blocks() }])
+    }
+
+    /// Everything, from a device with blocks of another size.
+    pub fn full_in_blocks(&self, block_bytes: u64) -> Vec<u8> {
+        let mut stream = Vec::new();
+        let header = Header { block_bytes, ..self.header(Kind::Full, 0) };
+        let mut encoder = EncoderV2::new(&mut stream, &header, None, Era(1)).unwrap();
+        let extent = Extent { offset: 0, len: self.bytes.len() as u64 };
+        encoder.piece(&Piece { extent, offset: 0, bytes: &self.bytes }).unwrap();
+        encoder.finish().unwrap();
+        drop(encoder);
+        stream
     }
 
     /// What was written since the last stream.

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use era::repository::bulk::{Contents, Zeros};
 use era::repository::points::Selector;
 use era::repository::view::View;
 
@@ -20,6 +21,58 @@ fn is_what_it_was(view: &mut View, expected: &[u8], when: &str) {
         let mut buf = vec![0; extent.len as usize];
         view.read_checked(unit, &mut buf).unwrap_or_else(|e| panic!("{when}: unit {unit}: {e:#}"));
         assert!(buf == expected[extent.offset as usize..][..buf.len()], "{when}: unit {unit}");
+    }
+    for zeros in [Zeros::Read, Zeros::Trust] {
+        assert!(read_many(view, 0..geometry.units(), zeros) == *expected, "{when}: many units, {zeros:?}");
+    }
+}
+
+/// Units one behind the other, each checked.
+fn read_many(view: &mut View, units: impl Iterator<Item = u64>, zeros: Zeros) -> Vec<u8> {
+    let (geometry, mut all, mut wanted) = (view.geometry(), Vec::new(), Vec::new());
+    let mut got = Vec::new();
+    view.read_units(units.inspect(|unit| wanted.push(*unit)), zeros, &mut |unit, found| {
+        got.push(unit);
+        let (contents, expected) = found?;
+        let begin = all.len();
+        match contents {
+            Contents::Bytes(bytes) => all.extend_from_slice(bytes),
+            Contents::Zeros => all.resize(begin + geometry.extent(unit).len as usize, 0),
+        }
+        assert_eq!(*blake3::hash(&all[begin..]).as_bytes(), expected, "unit {unit}");
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(got, wanted);
+    all
+}
+
+#[test]
+fn units_of_any_size_are_put_together_from_what_is_read_at_once() {
+    // Of 3 and of 3000 sectors: pieces of a MiB end anywhere in them.
+    for (block_bytes, units) in [(1536, 1000), (1_536_000, 5)] {
+        let bench = Bench::new();
+        let mut device = Device::new(block_bytes as usize * units - 512);
+        for block in (0..device.blocks()).filter(|block| block % 700 < 500) {
+            device.write(block, false);
+        }
+        let out = bench.run(&["receive", "REPO"], &device.full_in_blocks(block_bytes), None);
+        assert_eq!(out.code, Some(0), "{}", out.stderr);
+        let mut view = open(&bench.path(), 1);
+        let geometry = view.geometry();
+        assert_eq!(geometry.units(), units as u64);
+        for zeros in [Zeros::Read, Zeros::Trust] {
+            assert!(read_many(&mut view, 0..geometry.units(), zeros) == device.bytes, "{block_bytes}");
+            let some = (0..geometry.units()).filter(|unit| unit % 7 != 3 && unit % 5 != 1);
+            let expected: Vec<u8> = some
+                .clone()
+                .flat_map(|unit| {
+                    let extent = geometry.extent(unit);
+                    device.bytes[extent.offset as usize..extent.end() as usize].to_vec()
+                })
+                .collect();
+            assert!(read_many(&mut view, some, zeros) == expected, "{block_bytes}");
+        }
     }
 }
 

@@ -20,6 +20,8 @@ mod generated;
 mod kernel_habits;
 #[path = "metadata_oracle/large.rs"]
 mod large;
+#[path = "metadata_oracle/requests.rs"]
+mod requests;
 #[path = "metadata_oracle/shapes.rs"]
 mod shapes;
 #[path = "metadata_oracle/snapshot.rs"]

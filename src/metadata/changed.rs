@@ -3,16 +3,14 @@
 
 use thiserror::Error;
 
+use super::array::{self, Array};
 use super::block::Blocks;
+use super::btree::{self, Entry, Tree};
 use super::error::{MetadataError, Problem};
-use super::superblock::{self, Superblock, Writeset};
-use super::{array, btree};
+use super::superblock::{self, Superblock, WRITESET_BYTES, Writeset};
 use crate::blockio::ReadAt;
 use crate::runs::BlockSet;
 use crate::units::Era;
-
-/// Bytes of a writeset in the writeset tree: number of bits u32, root u64.
-const WRITESET_BYTES: usize = 12;
 
 /// Eras are u32, so keys of the writeset tree are below this.
 const ERA_LIMIT: u64 = 1 << 32;
@@ -113,7 +111,7 @@ fn collect(blocks: &mut Blocks, superblock: Superblock, since: Era) -> Result<Ch
     let mut changed = BlockSet::new(superblock.nr_blocks.into());
     add_archived_writesets(blocks, &superblock, since, &mut changed)?;
     if let Some(writeset) = superblock.current_writeset {
-        add_writeset(blocks, writeset, &mut changed)?;
+        add_writesets(blocks, &[writeset], &mut changed)?;
     }
     add_era_array(blocks, &superblock, since, &mut changed)?;
     Ok(Changed { superblock, since, blocks: changed })
@@ -125,32 +123,24 @@ fn add_archived_writesets(
     since: Era,
     changed: &mut BlockSet,
 ) -> Result<(), MetadataError> {
-    btree::walk(
-        blocks,
-        superblock.writeset_tree_root,
-        WRITESET_BYTES,
-        ERA_LIMIT,
-        &mut |blocks, _leaf, era, value| {
-            if era < u64::from(since.0) {
-                return Ok(());
-            }
-            let (mut nr_bits, mut root) = ([0; 4], [0; 8]);
-            nr_bits.copy_from_slice(&value[..4]);
-            root.copy_from_slice(&value[4..]);
-            let writeset = Writeset { nr_bits: u32::from_le_bytes(nr_bits), root: u64::from_le_bytes(root) };
-            add_writeset(blocks, writeset, changed)
-        },
-    )
+    let tree = Tree { root: superblock.writeset_tree_root, key_limit: ERA_LIMIT };
+    btree::walk(blocks, &[tree], &mut |blocks, archived: Vec<Entry<WRITESET_BYTES>>| {
+        let asked = archived.iter().filter(|entry| entry.key >= u64::from(since.0));
+        let writesets: Vec<_> = asked.map(|entry| Writeset::unpack(&entry.value)).collect();
+        add_writesets(blocks, &writesets, changed)
+    })
 }
 
 /// Bits beyond the device's last block are of a time when the device was larger.
-fn add_writeset(
+fn add_writesets(
     blocks: &mut Blocks,
-    writeset: Writeset,
+    writesets: &[Writeset],
     changed: &mut BlockSet,
 ) -> Result<(), MetadataError> {
-    let words = u64::from(writeset.nr_bits).div_ceil(64);
-    array::walk(blocks, writeset.root, 8, words, &mut |first, values| {
+    let bitset =
+        |writeset: &Writeset| Array { root: writeset.root, len: u64::from(writeset.nr_bits).div_ceil(64) };
+    let bitsets: Vec<_> = writesets.iter().map(bitset).collect();
+    array::walk(blocks, &bitsets, 8, &mut |first, values| {
         let words = values.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word));
         for (index, bits) in (first..).zip(words) {
             changed.union_word(index, bits);
@@ -165,7 +155,8 @@ fn add_era_array(
     since: Era,
     changed: &mut BlockSet,
 ) -> Result<(), MetadataError> {
-    array::walk(blocks, superblock.era_array_root, 4, superblock.nr_blocks.into(), &mut |first, values| {
+    let array = Array { root: superblock.era_array_root, len: superblock.nr_blocks.into() };
+    array::walk(blocks, &[array], 4, &mut |first, values| {
         let eras = values.as_chunks().0.iter().map(|era| u32::from_le_bytes(*era));
         // Gathers the bits of a word of the set before they are put there.
         let (mut word, mut bits) = (first / 64, 0);

@@ -15,12 +15,14 @@
 //! - `superblock`: the root of everything, and the metadata snapshot;
 //! - `btree`: the kernel's b-trees, walked level by level;
 //! - `array`: arrays and bitsets, which are b-trees of array blocks;
+//! - `eras`: which entries of the era array are recent enough;
 //! - `changed`: the question itself.
 
 mod array;
 mod block;
 mod btree;
 mod changed;
+mod eras;
 mod error;
 mod superblock;
 

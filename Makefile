@@ -4,7 +4,7 @@
 CARGO ?= cargo
 PREFIX ?= /usr/local
 DESTDIR ?=
-BENCHES ?= side_by_side tracked_device
+BENCHES ?= instructions micro side_by_side tracked_device
 
 .DEFAULT_GOAL := build
 .PHONY: help build demo test check bench install

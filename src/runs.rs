@@ -74,6 +74,16 @@ impl BlockSet {
         chunk[index(word_index) % WORDS] |= bits & below_limit;
     }
 
+    /// Adds the blocks `first + i` for every bit `i` that is set in `bits`; blocks at or beyond the limit are left out.
+    #[inline]
+    pub fn union_bits(&mut self, first: u64, bits: u64) {
+        let (word, shift) = (first / WORD_BITS, first % WORD_BITS);
+        self.union_word(word, bits << shift);
+        if shift > 0 {
+            self.union_word(word + 1, bits >> (WORD_BITS - shift));
+        }
+    }
+
     /// Whether a block is in the set.
     pub fn contains(&self, block: u64) -> bool {
         block < self.limit && self.word(block / WORD_BITS) >> (block % WORD_BITS) & 1 == 1
@@ -197,6 +207,17 @@ mod tests {
         set.union_word(2, u64::MAX);
         assert_eq!(set.runs().collect::<Vec<_>>(), [run(64, 65)]);
         assert!(set.contains(64) && !set.contains(63) && !set.contains(65));
+    }
+
+    #[test]
+    fn bits_may_begin_anywhere() {
+        for first in [0, 1, 63, 64, CHUNK_BITS - 1] {
+            let mut set = BlockSet::new(CHUNK_BITS + 40);
+            set.union_bits(first, 1 | 1 << 63);
+            let both = [first, first + 63].map(|block| run(block, block + 1));
+            let within = both.iter().filter(|run| run.end <= CHUNK_BITS + 40);
+            assert!(set.runs().eq(within.copied()), "{first}");
+        }
     }
 
     #[test]

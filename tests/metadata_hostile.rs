@@ -24,6 +24,8 @@ mod nodes;
 mod pointers;
 #[path = "metadata_hostile/superblock.rs"]
 mod superblock;
+#[path = "metadata_hostile/unreadable.rs"]
+mod unreadable;
 
 use era_changed::era_changed;
 use metadata_builder::image::Image;

@@ -10,6 +10,8 @@ mod metadata_builder;
 #[path = "common/oracle_program.rs"]
 mod oracle_program;
 
+#[path = "metadata_oracle/array_left_out.rs"]
+mod array_left_out;
 #[path = "metadata_oracle/dropped_snapshot.rs"]
 mod dropped_snapshot;
 #[path = "metadata_oracle/formats.rs"]
@@ -20,6 +22,8 @@ mod generated;
 mod kernel_habits;
 #[path = "metadata_oracle/large.rs"]
 mod large;
+#[path = "metadata_oracle/requests.rs"]
+mod requests;
 #[path = "metadata_oracle/shapes.rs"]
 mod shapes;
 #[path = "metadata_oracle/snapshot.rs"]

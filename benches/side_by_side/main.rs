@@ -5,6 +5,9 @@
 //! contestants, in turn, round after round, on the same data: what the machine does besides, and a disk whose speed
 //! drifts, meet all of them alike. The tools it is compared with are started as a shell would start them.
 //!
+//! Words after `--` choose works, as in `cargo bench --bench side_by_side -- metadata metadata-huge`; without any, all are
+//! done.
+//!
 //! Exit code 0 when the [`targets`] are met, 1 when one is missed, 2 when there was an error.
 //!
 //! Environment:
@@ -60,7 +63,10 @@ fn bench() -> anyhow::Result<bool> {
     let data = Data::make()?;
     table::head(&machine::describe(data.dir())?);
     let mut standings = Vec::new();
-    for make in works::ALL {
+    let chosen: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
+    for (_, make) in
+        works::ALL.iter().filter(|(name, _)| chosen.is_empty() || chosen.iter().any(|c| c == name))
+    {
         match make(&data)? {
             Entry::LeftOut { title, why } => table::left_out(title, &why),
             Entry::Work(work) => {

@@ -8,8 +8,8 @@ use crate::works::{DD_64K, ERA_COPY};
 /// How much slower than its rival a contestant may come out by chance.
 const TOLERANCE: f64 = 0.05;
 
-/// Counts for all of era, whatever the size of the device. It includes the bitmap of changed blocks: 4 MiB for
-/// 32 million blocks.
+/// Counts for all of era, whatever the size of the device. It includes the bitmap of changed blocks: 32 MiB
+/// for 268 million blocks.
 const MOST_MEMORY: u64 = 64 << 20;
 
 pub struct Verdict {

@@ -1,18 +1,28 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Which blocks changed since an era.
+//!
+//! # When the era array is not read
+//!
+//! It is by far the largest part, and the newest eras are not in it. The kernel archives eras in ascending order, and
+//! digests them in ascending order: it takes the oldest writeset of the tree, puts all its bits into the array, and
+//! only then removes it from the tree and takes the next. So every era that was digested wholly is older than all that
+//! are in the tree, and of those the array has at most some bits of the oldest, all of which are in its writeset, too.
+//! It follows that where the tree has a writeset of era E or older, all that the array knows since E is in the writesets.
+//!
+//! Where it has none, eras from E on may be in the array alone, and it is read; so it is where the tree has an era above
+//! the current one, which no kernel leaves behind.
 
 use thiserror::Error;
 
+use super::array::{self, Array};
 use super::block::Blocks;
+use super::btree::{self, Entry, Tree};
+use super::eras::{self, ERA_BYTES};
 use super::error::{MetadataError, Problem};
-use super::superblock::{self, Superblock, Writeset};
-use super::{array, btree};
+use super::superblock::{self, Superblock, WRITESET_BYTES, Writeset};
 use crate::blockio::ReadAt;
 use crate::runs::BlockSet;
 use crate::units::Era;
-
-/// Bytes of a writeset in the writeset tree: number of bits u32, root u64.
-const WRITESET_BYTES: usize = 12;
 
 /// Eras are u32, so keys of the writeset tree are below this.
 const ERA_LIMIT: u64 = 1 << 32;
@@ -66,7 +76,7 @@ pub enum ChangedError {
 
 /// Finds the blocks written in era `since` or later.
 ///
-/// Takes at most one bit of memory for each block of the data device, plus about 1 MiB.
+/// Takes at most one bit of memory for each block of the data device, plus some MiB.
 pub fn changed_since(source: &dyn ReadAt, view: View, since: Era) -> Result<Changed, ChangedError> {
     let mut blocks = Blocks::new(source);
     let live = superblock::read_live(&blocks)?;
@@ -111,46 +121,63 @@ fn collect(blocks: &mut Blocks, superblock: Superblock, since: Era) -> Result<Ch
         return Err(ChangedError::FullCopyNeeded { since, current: superblock.current_era });
     }
     let mut changed = BlockSet::new(superblock.nr_blocks.into());
-    add_archived_writesets(blocks, &superblock, since, &mut changed)?;
+    let archived = add_archived_writesets(blocks, &superblock, since, &mut changed)?;
     if let Some(writeset) = superblock.current_writeset {
-        add_writeset(blocks, writeset, &mut changed)?;
+        add_writesets(blocks, &[writeset], &mut changed)?;
     }
-    add_era_array(blocks, &superblock, since, &mut changed)?;
+    if !archived.is_some_and(|eras| eras.answer(since, superblock.current_era)) {
+        add_era_array(blocks, &superblock, since, &mut changed)?;
+    }
     Ok(Changed { superblock, since, blocks: changed })
 }
 
+/// The eras from the oldest to the newest archived writeset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Archived {
+    oldest: u64,
+    newest: u64,
+}
+
+impl Archived {
+    fn and(this: Option<Self>, era: u64) -> Self {
+        let Self { oldest, newest } = this.unwrap_or(Self { oldest: era, newest: era });
+        Self { oldest: oldest.min(era), newest: newest.max(era) }
+    }
+
+    /// Whether the writesets alone answer the question, for the reasons above.
+    fn answer(self, since: Era, current: Era) -> bool {
+        self.oldest <= since.0.into() && self.newest <= current.0.into()
+    }
+}
+
+/// Adds what was written since then, and says which eras there are, those before included.
 fn add_archived_writesets(
     blocks: &mut Blocks,
     superblock: &Superblock,
     since: Era,
     changed: &mut BlockSet,
-) -> Result<(), MetadataError> {
-    btree::walk(
-        blocks,
-        superblock.writeset_tree_root,
-        WRITESET_BYTES,
-        ERA_LIMIT,
-        &mut |blocks, _leaf, era, value| {
-            if era < u64::from(since.0) {
-                return Ok(());
-            }
-            let (mut nr_bits, mut root) = ([0; 4], [0; 8]);
-            nr_bits.copy_from_slice(&value[..4]);
-            root.copy_from_slice(&value[4..]);
-            let writeset = Writeset { nr_bits: u32::from_le_bytes(nr_bits), root: u64::from_le_bytes(root) };
-            add_writeset(blocks, writeset, changed)
-        },
-    )
+) -> Result<Option<Archived>, MetadataError> {
+    let mut eras = None;
+    let tree = Tree { root: superblock.writeset_tree_root, key_limit: ERA_LIMIT };
+    btree::walk(blocks, &[tree], &mut |blocks, archived: Vec<Entry<WRITESET_BYTES>>| {
+        eras = archived.iter().fold(eras, |eras, entry| Some(Archived::and(eras, entry.key)));
+        let asked = archived.iter().filter(|entry| entry.key >= u64::from(since.0));
+        let writesets: Vec<_> = asked.map(|entry| Writeset::unpack(&entry.value)).collect();
+        add_writesets(blocks, &writesets, changed)
+    })?;
+    Ok(eras)
 }
 
 /// Bits beyond the device's last block are of a time when the device was larger.
-fn add_writeset(
+fn add_writesets(
     blocks: &mut Blocks,
-    writeset: Writeset,
+    writesets: &[Writeset],
     changed: &mut BlockSet,
 ) -> Result<(), MetadataError> {
-    let words = u64::from(writeset.nr_bits).div_ceil(64);
-    array::walk(blocks, writeset.root, 8, words, &mut |first, values| {
+    let bitset =
+        |writeset: &Writeset| Array { root: writeset.root, len: u64::from(writeset.nr_bits).div_ceil(64) };
+    let bitsets: Vec<_> = writesets.iter().map(bitset).collect();
+    array::walk(blocks, &bitsets, 8, &mut |first, values| {
         let words = values.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word));
         for (index, bits) in (first..).zip(words) {
             changed.union_word(index, bits);
@@ -165,17 +192,25 @@ fn add_era_array(
     since: Era,
     changed: &mut BlockSet,
 ) -> Result<(), MetadataError> {
-    array::walk(blocks, superblock.era_array_root, 4, superblock.nr_blocks.into(), &mut |first, values| {
-        let eras = values.as_chunks().0.iter().map(|era| u32::from_le_bytes(*era));
-        // Gathers the bits of a word of the set before they are put there.
-        let (mut word, mut bits) = (first / 64, 0);
-        for (block, era) in (first..).zip(eras) {
-            if block / 64 != word {
-                changed.union_word(word, bits);
-                (word, bits) = (block / 64, 0);
-            }
-            bits |= u64::from(era >= since.0) << (block % 64);
-        }
-        changed.union_word(word, bits);
+    let array = Array { root: superblock.era_array_root, len: superblock.nr_blocks.into() };
+    array::walk(blocks, &[array], ERA_BYTES, &mut |first, entries| {
+        eras::add_recent(changed, first, entries, since);
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_array_is_done_without_where_nothing_newer_was_digested() {
+        let archived = |eras: &[u64]| eras.iter().fold(None, |all, &era| Some(Archived::and(all, era)));
+        let answers = |eras: &[u64], since| archived(eras).is_some_and(|a| a.answer(Era(since), Era(10)));
+        assert!(answers(&[7, 8, 9], 7) && answers(&[9, 7], 8) && answers(&[9], 10));
+        // The current era is archived when the device is suspended.
+        assert!(answers(&[10], 10));
+        assert!(!answers(&[7, 8, 9], 6) && !answers(&[], 10) && !answers(&[9], 0));
+        // Era 11 cannot be.
+        assert!(!answers(&[7, 11], 8));
+    }
 }

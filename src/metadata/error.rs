@@ -3,6 +3,7 @@
 
 use thiserror::Error;
 
+use super::block::BLOCK_BYTES;
 use crate::blockio::ReadError;
 use crate::units::Era;
 
@@ -84,6 +85,14 @@ pub enum Problem {
         "the metadata snapshot changed while it was read; does another backup use this device? Take it again"
     )]
     SnapshotReplaced,
+}
+
+/// The block is the one in which reading failed.
+impl From<ReadError> for MetadataError {
+    fn from(e: ReadError) -> Self {
+        let block = e.offset() / BLOCK_BYTES as u64;
+        Problem::from(e).at(block)
+    }
 }
 
 impl Problem {

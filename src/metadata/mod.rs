@@ -11,16 +11,18 @@
 //! The invariant of the whole module: the answer is complete or it is an error. Nothing that cannot be
 //! read, checked and placed is passed over, since a block left out is a backup that is silently wrong.
 //!
-//! - `block`: one checked block;
+//! - `block`: checked blocks, many at a time;
 //! - `superblock`: the root of everything, and the metadata snapshot;
-//! - `btree`: the kernel's b-trees, walked in key order;
+//! - `btree`: the kernel's b-trees, walked level by level;
 //! - `array`: arrays and bitsets, which are b-trees of array blocks;
+//! - `eras`: which entries of the era array are recent enough;
 //! - `changed`: the question itself.
 
 mod array;
 mod block;
 mod btree;
 mod changed;
+mod eras;
 mod error;
 mod superblock;
 

@@ -29,6 +29,17 @@ pub(super) struct Writeset {
     pub(super) root: u64,
 }
 
+/// Bytes of a packed writeset: number of bits u32, root u64.
+pub(super) const WRITESET_BYTES: usize = 12;
+
+impl Writeset {
+    pub(super) fn unpack(bytes: &[u8; WRITESET_BYTES]) -> Self {
+        let [nr_bits @ .., _, _, _, _, _, _, _, _] = *bytes;
+        let [_, _, _, _, root @ ..] = *bytes;
+        Self { nr_bits: u32::from_le_bytes(nr_bits), root: u64::from_le_bytes(root) }
+    }
+}
+
 /// The contents of a superblock that matter to a reader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Superblock {
@@ -55,11 +66,11 @@ pub fn superblock(source: &dyn ReadAt) -> Result<Superblock, MetadataError> {
 pub(super) fn read_live(blocks: &Blocks) -> Result<Superblock, MetadataError> {
     let mut attempts = 1;
     loop {
-        match blocks.read_superblock(LOCATION) {
+        match blocks.read_superblock(LOCATION, |block| unpack(block, blocks.count())) {
             Err(MetadataError { problem: Problem::Checksum { .. }, .. }) if attempts < READ_ATTEMPTS => {
                 attempts += 1;
             }
-            result => return unpack(&result?, blocks.count()),
+            result => return result,
         }
     }
 }
@@ -71,14 +82,14 @@ pub fn snapshot_at(source: &dyn ReadAt, location: u64) -> Result<Superblock, Met
 
 /// Reads the metadata snapshot that the live superblock points to.
 pub(super) fn read_snapshot(blocks: &Blocks, location: u64) -> Result<Superblock, MetadataError> {
-    let mut superblock = unpack(&blocks.read_superblock(location)?, blocks.count())?;
+    let mut superblock = blocks.read_superblock(location, |block| unpack(block, blocks.count()))?;
     superblock.current_writeset = None;
     Ok(superblock)
 }
 
-fn unpack(block: &Block, metadata_blocks: u64) -> Result<Superblock, MetadataError> {
-    check(block, metadata_blocks).map_err(|problem| problem.at(block.number))?;
-    let writeset = Writeset { nr_bits: block.u32(188), root: block.u64(192) };
+fn unpack(block: Block, metadata_blocks: u64) -> Result<Superblock, MetadataError> {
+    check(&block, metadata_blocks).map_err(|problem| problem.at(block.number))?;
+    let writeset = Writeset::unpack(&block.bytes(188));
     Ok(Superblock {
         block_size: BlockSize::from_sectors(block.u32(172))
             .map_err(|_| Problem::value("data block size", block.u32(172), "above 0").at(block.number))?,

@@ -33,7 +33,9 @@ impl ReadAt for Changing<'_> {
     }
 
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
-        assert_eq!((buf.len(), offset % BLOCK_SIZE as u64), (BLOCK_SIZE, 0), "reads are whole blocks");
+        assert_eq!((buf.len() % BLOCK_SIZE, offset % BLOCK_SIZE as u64), (0, 0), "reads are whole blocks");
+        // One at a time, however many are asked for, so that the change can come before each.
+        let buf = &mut buf[..BLOCK_SIZE];
         let image = if self.reads_left.get() == 0 { self.after } else { self.before };
         self.reads_left.set(self.reads_left.get().saturating_sub(1));
         let block = offset / BLOCK_SIZE as u64;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Generated metadata, with the model as oracle.
+//! Generated metadata, with the model as oracle. It always asks the array as well as the writesets.
 
 use super::our_runs;
 use crate::metadata_builder::image::Image;
@@ -19,15 +19,20 @@ fn writeset(nr_blocks: u32) -> impl Strategy<Value = Writeset> {
     })
 }
 
+/// What the kernel makes of some eras: those up to `digested` are in the array, the others are archived, and of
+/// the oldest of these the blocks up to some block are in the array, too.
 fn state(nr_blocks: u32) -> impl Strategy<Value = State> {
-    let eras = vec(0..CURRENT_ERA, 1..40);
-    let archived = btree_map(1..CURRENT_ERA, writeset(nr_blocks), 0..6);
+    let eras = btree_map(1..CURRENT_ERA, writeset(nr_blocks), 0..9);
     let current = proptest::option::of(writeset(nr_blocks));
-    (eras, archived, current).prop_map(|(eras, archived, current)| State {
-        current_era: CURRENT_ERA,
-        archived,
-        current,
-        eras: Eras::new(move |block| eras[usize::try_from(block).expect("small") % eras.len()]),
+    (eras, 0..CURRENT_ERA, 0..=nr_blocks, current).prop_map(|(mut eras, digested, half_way, current)| {
+        let archived = eras.split_off(&(digested + 1));
+        let half = archived.first_key_value().map(|(&era, writeset)| (era, writeset.clone()));
+        let era_of = move |block: u64| {
+            let block = u32::try_from(block).expect("small");
+            let half = half.iter().find(|(_, w)| block < half_way && w.contains(block)).map(|half| half.0);
+            half.or(eras.iter().rev().find(|(_, w)| w.contains(block)).map(|(&era, _)| era)).unwrap_or(0)
+        };
+        State { current_era: CURRENT_ERA, archived, current, eras: Eras::new(era_of) }
     })
 }
 

@@ -33,16 +33,20 @@ pub enum Entry {
 /// Makes a work, with its data, when its turn comes.
 type Make = fn(&Data) -> anyhow::Result<Entry>;
 
-pub const ALL: [Make; 9] = [
-    whole::file,
-    whole::block_device,
-    whole::pipe,
-    scattered::large_blocks,
-    scattered::small_blocks,
-    disk_to_disk::make,
-    zeros::make,
-    compressed::make,
-    metadata::make,
+/// Each with the word that chooses it.
+pub const ALL: [(&str, Make); 12] = [
+    ("file", whole::file),
+    ("block-device", whole::block_device),
+    ("pipe", whole::pipe),
+    ("large-blocks", scattered::large_blocks),
+    ("small-blocks", scattered::small_blocks),
+    ("disk-to-disk", disk_to_disk::make),
+    ("zeros", zeros::make),
+    ("compressed", compressed::make),
+    ("metadata-small", metadata::small),
+    ("metadata", metadata::large),
+    ("metadata-archived", metadata::archived),
+    ("metadata-huge", metadata::huge),
 ];
 
 /// LIST, of all blocks of so many bytes.

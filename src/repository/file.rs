@@ -6,6 +6,7 @@
 
 use std::fs;
 use std::io;
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -70,6 +71,17 @@ impl RepoFile {
     /// Fills a buffer.
     pub fn read(&self, buf: &mut [u8], offset: u64) -> anyhow::Result<()> {
         read_exact(&self.destination, buf, offset).with_context(|| self.path.display().to_string())
+    }
+
+    /// A range will be read soon: the disk may begin with it.
+    pub fn will_read(&self, extent: Extent) {
+        // Only a hint.
+        let _ = rustix::fs::fadvise(
+            &self.destination,
+            extent.offset,
+            NonZeroU64::new(extent.len),
+            rustix::fs::Advice::WillNeed,
+        );
     }
 
     /// Writes all of a buffer.

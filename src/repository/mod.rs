@@ -26,6 +26,8 @@ mod receiver;
 mod reserve;
 pub mod restore;
 pub mod retention;
+mod stage;
+mod store;
 mod undo;
 pub mod verify;
 pub mod view;

@@ -1,29 +1,27 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! The changing half of receiving: units go into the image, batch by batch, what they replace into the undo stream.
-//!
-//! For each batch: what the units hold is appended to the undo stream, that is made durable, then they are overwritten.
-//! A unit that is what it was already is left alone. At the end: undo stream, image and hashes are made durable, and then
-//! the manifest says so.
+//! The changing half of receiving: units are hashed and gathered in batches, which go to the disk one after another. At the
+//! end: undo stream, image and hashes are made durable, and then the manifest says so.
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use uuid::Uuid;
 
 use super::assemble::{Content, Units};
-use super::file;
+use super::file::{self, RepoFile};
 use super::geometry::Geometry;
 use super::hashes::{Hashes, UnitHash, ZeroHash, hash};
 use super::layout;
 use super::manifest::{Manifest, Point};
 use super::open::Repository;
 use super::overwrite::Overwriter;
+use super::stage::Stage;
+use super::store::{Batch, Store};
 use super::undo::{BATCH_BYTES, UndoWriter};
-use super::verify::is_unreadable;
 use crate::report;
 use crate::runs::{BlockSet, Run};
 use crate::stream::{Audit, Consistency, Header, Kind, Trailer, is_zero};
-use crate::units::{Era, Extent};
+use crate::units::Era;
 
 /// Units in a batch, where they are small or hold zeros.
 const BATCH_UNITS: usize = 8192;
@@ -32,23 +30,15 @@ const BATCH_UNITS: usize = 8192;
 pub struct Receiver {
     repository: Repository,
     manifest: Manifest,
-    /// As it was at the last point; `None` for a first copy.
-    before: Option<Geometry>,
     geometry: Geometry,
-    mirror: Overwriter,
-    hashes: Hashes,
-    undo: Option<UndoWriter>,
-    batch: BTreeMap<u64, (Content, UnitHash)>,
+    /// The first copy, or one that goes on with it.
+    is_first: bool,
+    stage: Stage,
+    batch: Batch,
     batch_bytes: u64,
     zero_hash: ZeroHash,
-    /// Units that are not as they were. What those of the last point held is in the undo stream.
-    changed: BlockSet,
     /// What a stream of differences must have been compared with.
     base: Option<UnitHash>,
-    /// Whether what comes may be what the image should hold and does not.
-    mends: bool,
-    /// Units that were damaged, and are what they were again.
-    mended: u64,
     audit: Option<Audit>,
 }
 
@@ -94,25 +84,34 @@ impl Receiver {
             _ => None,
         };
         let units = geometry.units().max(before.map_or(0, |before| before.units()));
-        let mut receiver = Self {
-            repository,
-            manifest,
+        let mut store = Store {
             before,
             geometry,
             mirror,
             hashes,
             undo,
+            changed: BlockSet::new(units),
+            mends: header.kind == Kind::Difference,
+            mended: 0,
+        };
+        let resized = store.resize()?;
+        for unit in resized.begin..resized.end {
+            let content = store.resized(unit)?;
+            let (content, hash) = hashed(content, geometry.extent(unit).len, &mut ZeroHash::default());
+            store.take(BTreeMap::from([(unit, (content, hash))]))?;
+        }
+        Ok(Self {
+            repository,
+            manifest,
+            geometry,
+            is_first,
+            stage: Stage::start(store),
             batch: BTreeMap::new(),
             batch_bytes: 0,
             zero_hash: ZeroHash::default(),
-            changed: BlockSet::new(units),
             base,
-            mends: header.kind == Kind::Difference,
-            mended: 0,
             audit: None,
-        };
-        receiver.resize()?;
-        Ok(receiver)
+        })
     }
 
     /// How the device of the stream is divided up.
@@ -120,67 +119,12 @@ impl Receiver {
         self.geometry
     }
 
-    /// Image and hashes get the size of the stream's device.
-    fn resize(&mut self) -> anyhow::Result<()> {
-        let run = self.before.map_or(Run { begin: 0, end: 0 }, |before| before.resized(&self.geometry));
-        let mut bytes = 0;
-        for unit in run.begin..run.end {
-            bytes += self.save(unit)?;
-            if bytes >= BATCH_BYTES {
-                self.barrier()?;
-                bytes = 0;
-            }
-        }
-        self.barrier()?;
-        if self.mirror.image.can_grow() {
-            self.mirror.image.set_len(self.geometry.device_bytes)?;
-        } else if self.mirror.image.len()? < self.geometry.device_bytes {
-            bail!(
-                "{}: has {} bytes, the device of the stream {}; put the image on a larger device",
-                self.mirror.image.path().display(),
-                self.mirror.image.len()?,
-                self.geometry.device_bytes
-            );
-        }
-        self.hashes.set_units(self.geometry.units())?;
-        let before = self.before.map_or(0, |before| before.units());
-        for unit in run.begin..run.end.min(self.geometry.units()) {
-            if unit < before {
-                let mut bytes = self.buffer(unit)?;
-                // What it holds up to the old end, and zeros.
-                let known = usize::try_from(self.before.map_or(0, |before| before.extent(unit).len))?;
-                let known = known.min(bytes.len());
-                self.mirror.image.read(&mut bytes[..known], self.geometry.extent(unit).offset)?;
-                self.put(unit, Content::Data(bytes))?;
-            } else {
-                self.put(unit, Content::Zeros)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn buffer(&self, unit: u64) -> anyhow::Result<Vec<u8>> {
-        Ok(vec![0; usize::try_from(self.geometry.extent(unit).len)?])
-    }
-
-    /// A unit goes into the batch, if it changes.
+    /// A unit goes into the batch.
     fn put(&mut self, unit: u64, content: Content) -> anyhow::Result<()> {
         let len = self.geometry.extent(unit).len;
-        let (content, hash) = match content {
-            Content::Data(bytes) if is_zero(&bytes) => (Content::Zeros, self.zero_hash.of(len)),
-            Content::Data(bytes) => {
-                let hash = hash(&bytes);
-                (Content::Data(bytes), hash)
-            }
-            Content::Zeros => (Content::Zeros, self.zero_hash.of(len)),
-        };
-        // Of a first copy that was interrupted nothing is known to be durable.
-        let is_known = self.before.is_some() && !self.batch.contains_key(&unit);
-        if is_known && self.hashes.get(unit)? == Some(hash) {
-            return self.mend(unit, &content, hash);
-        }
+        let (content, hash) = hashed(content, len, &mut self.zero_hash);
         // Zeros weigh as much as what they replace, which goes into the undo stream.
-        if matches!(content, Content::Data(_)) || self.undo.is_some() {
+        if matches!(content, Content::Data(_)) || !self.is_first {
             self.batch_bytes += len;
         }
         self.batch.insert(unit, (content, hash));
@@ -190,78 +134,9 @@ impl Receiver {
         Ok(())
     }
 
-    /// What a unit is to hold is what it held at the last point, as its hash says. If the image has something else by now, it
-    /// was damaged, and is made what it was: right for the last point as for the next, so that nothing has to be undone.
-    fn mend(&mut self, unit: u64, content: &Content, expected: UnitHash) -> anyhow::Result<()> {
-        if !self.mends {
-            return Ok(());
-        }
-        let extent = self.geometry.extent(unit);
-        let mut bytes = self.buffer(unit)?;
-        match self.mirror.image.read(&mut bytes, extent.offset) {
-            Ok(()) if hash(&bytes) == expected => return Ok(()),
-            Ok(()) => {}
-            Err(e) if is_unreadable(&e) => {}
-            Err(e) => return Err(e),
-        }
-        self.mended += 1;
-        match content {
-            Content::Data(bytes) => self.mirror.write(extent.offset, bytes),
-            Content::Zeros => self.mirror.zero(extent),
-        }
-    }
-
-    /// Appends what a unit holds to the undo stream, if it is not there yet; returns how many bytes that are.
-    fn save(&mut self, unit: u64) -> anyhow::Result<u64> {
-        let (Some(undo), Some(before)) = (&mut self.undo, self.before) else { return Ok(0) };
-        if unit >= before.units() || self.changed.contains(unit) {
-            return Ok(0);
-        }
-        let extent = before.extent(unit);
-        let mut bytes = vec![0; usize::try_from(extent.len)?];
-        self.mirror.image.read(&mut bytes, extent.offset)?;
-        let hash = self.hashes.get(unit)?.with_context(|| {
-            format!("the file of hashes ends before unit {unit}; era verify says what is damaged")
-        })?;
-        undo.save(unit, hash, extent, &bytes)?;
-        self.changed.insert(Run { begin: unit, end: unit + 1 });
-        Ok(extent.len)
-    }
-
-    fn barrier(&mut self) -> anyhow::Result<()> {
-        self.undo.as_mut().map_or(Ok(()), UndoWriter::barrier)
-    }
-
-    /// Writes the batch.
     fn flush(&mut self) -> anyhow::Result<()> {
-        let batch = std::mem::take(&mut self.batch);
         self.batch_bytes = 0;
-        for &unit in batch.keys() {
-            self.save(unit)?;
-        }
-        self.barrier()?;
-        let mut zeros: Option<Extent> = None;
-        let mut hashes = Vec::with_capacity(batch.len());
-        for (unit, (content, hash)) in batch {
-            let extent = self.geometry.extent(unit);
-            match content {
-                Content::Zeros => match &mut zeros {
-                    Some(run) if run.end() == extent.offset => run.len += extent.len,
-                    _ => {
-                        self.zero(zeros.replace(extent))?;
-                    }
-                },
-                Content::Data(bytes) => self.mirror.write(extent.offset, &bytes)?,
-            }
-            hashes.push((unit, hash));
-            self.changed.insert(Run { begin: unit, end: unit + 1 });
-        }
-        self.zero(zeros)?;
-        self.hashes.set(&hashes)
-    }
-
-    fn zero(&mut self, extent: Option<Extent>) -> anyhow::Result<()> {
-        extent.map_or(Ok(()), |extent| self.mirror.zero(extent))
+        self.stage.give(std::mem::take(&mut self.batch))
     }
 
     /// What the stream says that it was compared with.
@@ -283,20 +158,12 @@ impl Receiver {
     /// Gives the repository back, with what was begun in it. Of a first copy, all that arrived is kept: the next try goes
     /// on from there.
     pub fn abandon(mut self) -> Repository {
-        if self.before.is_none()
-            && let Err(e) = self.flush()
-        {
+        let kept =
+            if self.is_first { self.flush().and_then(|()| self.stage.end().map(drop)) } else { Ok(()) };
+        if let Err(e) = kept {
             report::warn(format_args!("{}: {e:#}", self.repository.path.display()));
         }
         self.repository
-    }
-
-    /// What is kept with the point.
-    fn note(&self, given: Option<&str>) -> Option<String> {
-        let mended = (self.mended > 0)
-            .then(|| format!("{} damaged blocks of the image are again what they were", self.mended));
-        let notes: Vec<&str> = given.into_iter().chain(mended.as_deref()).collect();
-        (!notes.is_empty()).then(|| notes.join("; "))
     }
 
     /// All that the stream had is there: it becomes a point.
@@ -308,6 +175,7 @@ impl Receiver {
         note: Option<&str>,
     ) -> anyhow::Result<Point> {
         self.flush()?;
+        let mut store = self.stage.end()?;
         if header.kind == Kind::Increment && trailer.next.0 < self.manifest.era {
             bail!(
                 "the stream is older than what the repository has: it ends with era {}, the repository is at era {}",
@@ -318,10 +186,7 @@ impl Receiver {
         if self.base.is_some() {
             bail!("the stream does not say what its differences are to");
         }
-        let note = self.note(note);
-        let held_bytes = self.undo.take().map_or(Ok(0), UndoWriter::finish)?;
-        self.mirror.image.sync()?;
-        self.hashes.sync()?;
+        let held_bytes = store.finish()?;
         let manifest = &mut self.manifest;
         if let Some(last) = manifest.points.last_mut() {
             last.held_bytes = held_bytes;
@@ -329,9 +194,9 @@ impl Receiver {
         let units = |run: Run| (run.begin..run.end).map(|unit| self.geometry.extent(unit).len).sum::<u64>();
         let mut point =
             Point::new(manifest.next_id, header.time, header.consistency, header.kind, header.device_bytes);
-        point.changed_bytes = self.changed.runs().map(units).sum();
+        point.changed_bytes = store.changed.runs().map(units).sum();
         point.stream_bytes = stream_bytes;
-        point.note = note;
+        point.note = note_of(note, store.mended);
         point.passes = trailer.passes;
         point.freeze_nanoseconds = trailer.freeze_nanoseconds;
         if let Some(audit) = &self.audit {
@@ -347,7 +212,7 @@ impl Receiver {
         manifest.era = trailer.next.0;
         manifest.device_bytes = header.device_bytes;
         manifest.write(&self.repository.path)?;
-        self.mirror.give_back();
+        store.mirror.give_back();
         Ok(point)
     }
 }
@@ -357,7 +222,11 @@ impl Units for Receiver {
         match self.batch.get(&unit) {
             Some((Content::Data(bytes), _)) => buf.copy_from_slice(bytes),
             Some((Content::Zeros, _)) => buf.fill(0),
-            None => self.mirror.image.read(buf, self.geometry.extent(unit).offset)?,
+            None => {
+                self.stage.settle()?;
+                let image = RepoFile::open_to_read(&layout::image(&self.repository.path))?;
+                image.read(buf, self.geometry.extent(unit).offset)?;
+            }
         }
         Ok(())
     }
@@ -365,6 +234,25 @@ impl Units for Receiver {
     fn unit(&mut self, unit: u64, content: Content) -> anyhow::Result<()> {
         self.put(unit, content)
     }
+}
+
+/// A unit with its hash; what holds zeros is known as that.
+fn hashed(content: Content, len: u64, zero_hash: &mut ZeroHash) -> (Content, UnitHash) {
+    match content {
+        Content::Data(bytes) if !is_zero(&bytes) => {
+            let hash = hash(&bytes);
+            (Content::Data(bytes), hash)
+        }
+        _ => (Content::Zeros, zero_hash.of(len)),
+    }
+}
+
+/// What is kept with a point.
+fn note_of(given: Option<&str>, mended: u64) -> Option<String> {
+    let mended =
+        (mended > 0).then(|| format!("{mended} damaged blocks of the image are again what they were"));
+    let notes: Vec<&str> = given.into_iter().chain(mended.as_deref()).collect();
+    (!notes.is_empty()).then(|| notes.join("; "))
 }
 
 /// What is wrong, if something is.

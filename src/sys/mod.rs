@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! The operating system, as narrow as it can be: aligned and locked memory, the facts of an open block device, the
-//! ioctls that hold a device or a filesystem still, the system's log.
+//! ioctls that hold a device or a filesystem still, io_uring, the system's log.
 //!
 //! The crate denies `unsafe`; where it cannot be avoided it stands in this module, each block with its
 //! `SAFETY` line.
@@ -12,6 +12,7 @@ mod dm_control;
 mod freeze;
 mod inherited;
 mod memory;
+mod ring;
 mod stdio;
 mod syslog;
 
@@ -25,5 +26,6 @@ pub use dm_control::{DmControl, DmRequest};
 pub use freeze::{freeze, thaw};
 pub use inherited::adopt;
 pub use memory::LockedMemory;
+pub use ring::{Completion, Direction, Ring};
 pub use stdio::raw_stdout;
 pub use syslog::log_refusal;

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! How deep the queue is, and what carries it: for the whole process, as its memory is.
+
+use std::env;
+use std::sync::OnceLock;
+
+use anyhow::bail;
+
+/// Requests under way where nothing else is asked for: more gained nothing on the disks that were measured.
+const DEPTH: u32 = 32;
+
+/// More would not be faster, and each has its buffer.
+const MAX_DEPTH: u32 = 1024;
+
+/// Says what carries the requests, instead of what is best: `io_uring`, `threads` or `plain`.
+const VARIABLE: &str = "ERA_IO";
+
+static TUNING: OnceLock<Tuning> = OnceLock::new();
+
+/// What carries requests to the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carrier {
+    /// io_uring.
+    Ring,
+    /// A thread waits for each.
+    Threads,
+    /// One after another.
+    Plain,
+}
+
+/// How the engine works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tuning {
+    /// Requests under way at a time.
+    pub depth: u32,
+    /// What carries them; the best there is where nothing is said.
+    pub carrier: Option<Carrier>,
+}
+
+impl Tuning {
+    /// Sets for the process what the command line and the environment ask for. Only the first call counts.
+    pub fn choose(depth: Option<u32>) -> anyhow::Result<()> {
+        let carrier = match env::var(VARIABLE).as_deref() {
+            Err(_) | Ok("") => None,
+            Ok("io_uring") => Some(Carrier::Ring),
+            Ok("threads") => Some(Carrier::Threads),
+            Ok("plain") => Some(Carrier::Plain),
+            Ok(other) => {
+                bail!("{VARIABLE} is {other:?} in the environment; it can be io_uring, threads or plain")
+            }
+        };
+        let depth = depth.unwrap_or(DEPTH);
+        if !(1..=MAX_DEPTH).contains(&depth) {
+            bail!("a queue depth of {depth} cannot be; it can be from 1 to {MAX_DEPTH}");
+        }
+        TUNING.get_or_init(|| Tuning { depth, carrier });
+        Ok(())
+    }
+
+    /// What was chosen, or what is best.
+    pub fn current() -> Self {
+        TUNING.get().copied().unwrap_or(Self { depth: DEPTH, carrier: None })
+    }
+}

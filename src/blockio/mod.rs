@@ -6,6 +6,7 @@
 //! will be read, keeps many requests under way (see `engine`) and delivers in order.
 
 mod destination;
+mod early;
 mod engine;
 #[cfg(test)]
 pub(crate) mod faulty;
@@ -17,7 +18,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 
 pub use destination::Destination;
-pub use engine::{Carrier, Tuning};
+pub use engine::{Carrier, MAX_DEPTH, Tuning};
 pub use read::{Piece, ReadError, read_exact, read_extents};
 pub use source::Source;
 pub use write::write_full;

@@ -27,7 +27,7 @@ use std::os::fd::BorrowedFd;
 
 use pool::Pool;
 use ring::RingQueue;
-pub use tuning::{Carrier, Tuning};
+pub use tuning::{Carrier, MAX_DEPTH, Tuning};
 
 use crate::sys::{AlignedBuf, Direction};
 
@@ -62,14 +62,9 @@ pub(super) trait Queue {
 pub(super) fn open<'fd>(fd: Option<BorrowedFd<'fd>>, tuning: Tuning) -> Box<dyn Queue + 'fd> {
     let Some(fd) = fd else { return Box::new(NoQueue::default()) };
     match tuning.carrier {
-        None => match RingQueue::new(fd, tuning.depth) {
+        None | Some(Carrier::Ring) => match RingQueue::new(fd, tuning.depth) {
             Ok(queue) => Box::new(queue),
             Err(_) => pool(fd, tuning),
-        },
-        // Who asks for io_uring where there is none is told so.
-        Some(Carrier::Ring) => match RingQueue::new(fd, tuning.depth) {
-            Ok(queue) => Box::new(queue),
-            Err(e) => Box::new(NoQueue { why: Some(e), ..NoQueue::default() }),
         },
         Some(Carrier::Threads) => pool(fd, tuning),
         Some(Carrier::Plain) => Box::new(NoQueue::default()),
@@ -86,10 +81,7 @@ fn pool<'fd>(fd: BorrowedFd<'fd>, tuning: Tuning) -> Box<dyn Queue + 'fd> {
 
 /// Leaves every request to whoever made it.
 #[derive(Default)]
-struct NoQueue {
-    request: Option<Request>,
-    why: Option<io::Error>,
-}
+struct NoQueue(Option<Request>);
 
 impl Queue for NoQueue {
     fn depth(&self) -> usize {
@@ -97,14 +89,11 @@ impl Queue for NoQueue {
     }
 
     fn start(&mut self, request: Request) {
-        self.request = Some(request);
+        self.0 = Some(request);
     }
 
     fn take(&mut self) -> io::Result<Answer> {
-        if let Some(e) = self.why.take() {
-            return Err(e);
-        }
-        let request = self.request.take().expect("a request for each answer");
+        let request = self.0.take().expect("a request for each answer");
         Ok(Answer { buf: request.buf, result: Ok(0) })
     }
 }

@@ -12,7 +12,7 @@ use std::rc::Rc;
 
 use rustix::io::Errno;
 
-use super::{Answer, Carrier, NoQueue, Queue, Request, Tuning, open};
+use super::{Answer, Carrier, Queue, Request, Tuning, open};
 use crate::blockio::read::{Parts, deliver};
 use crate::blockio::{ReadAt, ReadError, Source};
 use crate::units::Extent;
@@ -39,7 +39,7 @@ struct Faults {
     interrupt_every: Option<u32>,
     /// Touching any of these bytes is an I/O error.
     bad: Option<Extent>,
-    /// Not aligned reads are refused, as on a file of some filesystem.
+    /// Direct reads are refused, as on files of some filesystems.
     refuses_direct: bool,
     requests: Rc<Cell<u32>>,
 }
@@ -254,14 +254,4 @@ fn a_sink_that_fails_ends_it_with_requests_under_way() {
             assert_eq!(pieces.len(), room);
         }
     }
-}
-
-#[test]
-fn io_uring_that_was_asked_for_and_cannot_be_had_is_an_error() {
-    let dir = tempfile::tempdir().unwrap();
-    let device = Device::new(&dir.path().join("device"), SIZE, Faults::default());
-    let mut queue = NoQueue { why: Some(Errno::PERM.into()), ..NoQueue::default() };
-    let result =
-        deliver(&device, &mut queue, Parts::new([WHOLE].into_iter(), PART), |_| Ok::<_, ReadError>(()));
-    assert!(matches!(result, Err(ReadError::Io { offset: 0, .. })));
 }

@@ -2,15 +2,19 @@
 //! How deep the queue is, and what carries it: for the whole process, as its memory is.
 
 use std::env;
+use std::io;
+use std::os::fd::AsFd;
 use std::sync::OnceLock;
 
 use anyhow::bail;
 
+use crate::sys::Ring;
+
 /// Requests under way where nothing else is asked for: more gained nothing on the disks that were measured.
 const DEPTH: u32 = 32;
 
-/// More would not be faster, and each has its buffer.
-const MAX_DEPTH: u32 = 1024;
+/// The deepest queue: no more would be faster, and each request has its buffer.
+pub const MAX_DEPTH: u32 = 1024;
 
 /// Says what carries the requests, instead of what is best: `io_uring`, `threads` or `plain`.
 const VARIABLE: &str = "ERA_IO";
@@ -42,17 +46,20 @@ impl Tuning {
     pub fn choose(depth: Option<u32>) -> anyhow::Result<()> {
         let carrier = match env::var(VARIABLE).as_deref() {
             Err(_) | Ok("") => None,
-            Ok("io_uring") => Some(Carrier::Ring),
+            Ok("io_uring") => {
+                // Who asks for it is told where it cannot be; any descriptor does.
+                if let Err(e) = Ring::new(io::stderr().as_fd(), 1) {
+                    bail!("{VARIABLE} asks for io_uring, which cannot be had on this machine: {e}");
+                }
+                Some(Carrier::Ring)
+            }
             Ok("threads") => Some(Carrier::Threads),
             Ok("plain") => Some(Carrier::Plain),
             Ok(other) => {
                 bail!("{VARIABLE} is {other:?} in the environment; it can be io_uring, threads or plain")
             }
         };
-        let depth = depth.unwrap_or(DEPTH);
-        if !(1..=MAX_DEPTH).contains(&depth) {
-            bail!("a queue depth of {depth} cannot be; it can be from 1 to {MAX_DEPTH}");
-        }
+        let depth = depth.unwrap_or(DEPTH).clamp(1, MAX_DEPTH);
         TUNING.get_or_init(|| Tuning { depth, carrier });
         Ok(())
     }

@@ -3,7 +3,7 @@
 //!
 //! Otherwise the kernel gathers it in memory and the sync at the end waits for everything at once: the disk rests first, and the
 //! program then. This does for writing what a deep queue does for reading. Direct I/O with as many requests was not faster on the
-//! disks that were measured, and slower for small blocks and new files; through the page cache the order of writes that
+//! disk that was measured, and slower for new files; through the page cache the order of writes that
 //! overlap is kept, and none has to be aligned.
 
 use std::cell::Cell;

@@ -14,8 +14,9 @@ use crate::units::Extent;
 
 pub(super) const MAGIC: [u8; 8] = *b"ERARANGE";
 
-/// Data are handed on in parts of this size, whatever length a record claims.
-const PART_BYTES: usize = 1 << 20;
+/// Data are handed on in parts of this size, whatever length a record claims: small enough to be in the processor's caches still
+/// when they are written.
+const PART_BYTES: usize = 128 << 10;
 
 /// Small records are written together.
 const BUFFER_BYTES: usize = 128 << 10;

@@ -43,7 +43,7 @@ pub fn copy(
     encoder.finish().context(WRITING)
 }
 
-/// Reads the blocks and writes them into a stream, which does not end with them. `advanced` is told of every piece.
+/// Reads the blocks and writes them into a stream, which does not end with them; nothing is under way when this returns. `advanced` is told of every piece.
 pub fn copy_pass(
     source: &dyn ReadAt,
     path: &Path,
@@ -52,12 +52,15 @@ pub fn copy_pass(
     encoder: &mut dyn Encode,
     advanced: &mut dyn FnMut(u64),
 ) -> anyhow::Result<()> {
-    read_extents(source, extents(blocks, block_size, source.size()), |piece| {
+    let copied = read_extents(source, extents(blocks, block_size, source.size()), |piece| {
         encoder.piece(&piece).map_err(CopyError::Write)?;
         advanced(piece.bytes.len() as u64);
         Ok::<_, CopyError>(())
-    })
-    .or_else(|e| match e {
+    });
+    // After a pass comes a moment when the device is held: no thread is left until then. An encoder that cannot write says so
+    // again, should it be used in spite of a read error.
+    let rested = encoder.rest().map_err(CopyError::Write);
+    copied.and(rested).or_else(|e| match e {
         CopyError::Read(e) => {
             let block = block_size.block_of(e.offset());
             Err(e).with_context(|| format!("{}: block {block} cannot be read", path.display()))

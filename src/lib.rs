@@ -6,22 +6,23 @@
 //!
 //! A module uses only modules above it in this list:
 //!
-//! 1. [`sys`]: aligned and locked memory, the facts of an open block device, the ioctls of a cut; the only place where
+//! 1. [`sys`]: aligned and locked memory, the facts of an open block device, the ioctls of a cut, io_uring; the only place where
 //!    `unsafe` may stand
-//! 2. [`units`]: eras, block sizes, byte ranges
-//! 3. [`runs`]: sorted disjoint ranges of blocks, the core type
-//! 4. [`blockio`]: reading and writing devices and files behind one small interface
-//! 5. [`report`]: warnings, progress and numbers for people
-//! 6. [`metadata`]: what dm-era wrote on its metadata device; which blocks changed since an era
-//! 7. [`blocklist`]: the XML block lists of `era_invalidate`
-//! 8. [`stream`]: the change streams, version 1 and 2
-//! 9. [`copy`]: device to stream
-//! 10. [`apply`]: stream to device or file
-//! 11. [`device`]: tracked devices: their header and table, the stack they are made of, the cut, sending
-//! 12. [`repository`]: mirrors with kept points in time: receiving, reading, giving back
-//! 13. [`mount`]: the points of a repository as files, through FUSE
-//! 14. [`remote`]: a backup between machines
-//! 15. [`cli`]: the commands, thin: arguments to options, call the library, print
+//! 2. [`workers`]: threads that do jobs side by side and hand back the results in order
+//! 3. [`units`]: eras, block sizes, byte ranges
+//! 4. [`runs`]: sorted disjoint ranges of blocks, the core type
+//! 5. [`blockio`]: reading and writing devices and files behind one small interface
+//! 6. [`report`]: warnings, progress and numbers for people
+//! 7. [`metadata`]: what dm-era wrote on its metadata device; which blocks changed since an era
+//! 8. [`blocklist`]: the XML block lists of `era_invalidate`
+//! 9. [`stream`]: the change streams, version 1 and 2
+//! 10. [`copy`]: device to stream
+//! 11. [`apply`]: stream to device or file
+//! 12. [`device`]: tracked devices: their header and table, the stack they are made of, the cut, sending
+//! 13. [`repository`]: mirrors with kept points in time: receiving, reading, giving back
+//! 14. [`mount`]: the points of a repository as files, through FUSE
+//! 15. [`remote`]: a backup between machines
+//! 16. [`cli`]: the commands, thin: arguments to options, call the library, print
 
 // Sizes and offsets from foreign bytes are converted with checks, never cut short.
 #![cfg_attr(
@@ -44,3 +45,4 @@ pub mod runs;
 pub mod stream;
 pub mod sys;
 pub mod units;
+pub mod workers;

@@ -16,7 +16,7 @@ use rustix::fs::OFlags;
 use crate::pipeline::Cost;
 
 /// As large a request as era makes.
-const REQUEST_BYTES: u64 = 1 << 20;
+const REQUEST_BYTES: u64 = 256 << 10;
 
 /// Reads all extents, which must be aligned, past the page cache.
 pub fn read(path: &Path, extents: &[Extent], at_a_time: usize) -> anyhow::Result<Cost> {

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 
+use super::early::Early;
 use super::{ReadAt, WriteAt, write_full};
 use crate::sys::{self, DeviceKind, Opened};
 use crate::units::Extent;
@@ -25,6 +26,7 @@ pub struct Destination {
     opened: Opened,
     /// The cheapest way to make zeros that this destination has not refused yet.
     zeroing: Cell<Zeroing>,
+    early: Early,
 }
 
 /// Ways to make a range read as zeros, each tried when the one before is refused.
@@ -85,7 +87,7 @@ impl Destination {
     }
 
     fn new(path: &Path, opened: Opened) -> Self {
-        Self { path: path.to_owned(), opened, zeroing: Cell::new(Zeroing::Punch) }
+        Self { path: path.to_owned(), opened, zeroing: Cell::new(Zeroing::Punch), early: Early::default() }
     }
 
     fn try_zero(&self, how: Zeroing, extent: Extent) -> io::Result<()> {
@@ -163,7 +165,9 @@ impl WriteAt for Destination {
     }
 
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
-        self.opened.file.write_at(buf, offset)
+        let written = self.opened.file.write_at(buf, offset)?;
+        self.early.wrote(&self.opened.file, offset, written as u64)?;
+        Ok(written)
     }
 
     fn zero(&self, extent: Extent) -> io::Result<()> {

@@ -2,10 +2,12 @@
 //! Block I/O behind one small interface.
 //!
 //! Everything that reads or writes a device goes through [`ReadAt`] and [`WriteAt`], so that tests can put a
-//! failing device in the place of a real one, and so that a faster engine has one place to go to:
-//! [`read_extents`], which is handed all that will be read and delivers it in order.
+//! failing device in the place of a real one. What is read in bulk goes through [`read_extents`], which is handed all that
+//! will be read, keeps many requests under way (see `engine`) and delivers in order.
 
 mod destination;
+mod early;
+mod engine;
 #[cfg(test)]
 pub(crate) mod faulty;
 mod read;
@@ -13,8 +15,10 @@ mod source;
 mod write;
 
 use std::io;
+use std::os::fd::BorrowedFd;
 
 pub use destination::Destination;
+pub use engine::{Carrier, MAX_DEPTH, Tuning};
 pub use read::{Piece, ReadError, read_exact, read_extents};
 pub use source::Source;
 pub use write::write_full;
@@ -33,6 +37,11 @@ pub trait ReadAt {
 
     /// Reads some bytes, as `pread` does: fewer than asked for, or none at the end.
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;
+
+    /// What `read_at` reads from, where that is all it does: then many requests can be under way at a time.
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
 }
 
 /// A device or file that is written at given positions.

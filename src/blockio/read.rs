@@ -1,20 +1,30 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Reading ranges of a device, in order, whole, or not at all.
 //!
-//! A range is widened to the device's alignment, read until it is full, and handed on cut to what was asked for.
-//! A short read is continued, an interrupted one repeated, an end of data where there should be data is an
-//! error: nothing here can loop for ever, and nothing is handed on that was not read.
+//! A range is cut into requests, each widened to the device's alignment, and the engine's queue is kept full of them. A request
+//! that was not answered in full when its turn comes is read again by itself: a short read is then continued, an
+//! interrupted one repeated, an end of data where there should be data is an error. So nothing here can loop for
+//! ever, and nothing is handed on that was not read.
 
+use std::collections::VecDeque;
 use std::io;
 
 use thiserror::Error;
 
 use super::ReadAt;
-use crate::sys::AlignedBuf;
+use super::engine::{self, Answer, Queue, Request, Tuning};
+use crate::sys::{AlignedBuf, Direction};
 use crate::units::Extent;
 
-/// Bytes per request. Larger ones gain nothing at a queue depth of one; smaller ones lose to the latency of each.
-const PIECE_BYTES: usize = 1 << 20;
+/// Bytes per request. With many under way that keeps up with `dd bs=4M`; larger ones no longer stay in the processor's caches until
+/// they are written; smaller ones cost more to make.
+const PIECE_BYTES: usize = 256 << 10;
+
+/// Of all requests under way. A much deeper queue has smaller ones.
+const BUFFER_BYTES: usize = 32 << 20;
+
+/// The least request that a large run is cut into.
+const MIN_PIECE_BYTES: usize = 64 << 10;
 
 /// A part of an extent and its contents.
 #[derive(Debug)]
@@ -64,25 +74,119 @@ impl ReadError {
 
 /// Reads extents in the order given and hands their contents to `sink`, piece by piece.
 ///
-/// The first error, of a read or of the sink, ends it.
+/// Many requests are under way at a time where the source has a descriptor. The first error, of a read or of the sink, ends it, and
+/// nothing is under way when this returns.
 pub fn read_extents<E: From<ReadError>>(
     source: &dyn ReadAt,
     extents: impl IntoIterator<Item = Extent>,
+    sink: impl FnMut(Piece) -> Result<(), E>,
+) -> Result<(), E> {
+    let tuning = Tuning::current();
+    let piece_bytes = (BUFFER_BYTES / length(tuning.depth.into())).clamp(MIN_PIECE_BYTES, PIECE_BYTES);
+    let mut parts = Parts::new(extents.into_iter(), piece_bytes).peekable();
+    let first = parts.next();
+    // A queue is not worth it for one request.
+    let fd = parts.peek().and_then(|_| source.descriptor());
+    let mut queue = engine::open(fd, tuning);
+    deliver(source, &mut *queue, first.into_iter().chain(parts), sink)
+}
+
+/// Keeps a queue filled, and hands on what it answers.
+pub(super) fn deliver<E: From<ReadError>>(
+    source: &dyn ReadAt,
+    queue: &mut dyn Queue,
+    mut parts: impl Iterator<Item = Part>,
     mut sink: impl FnMut(Piece) -> Result<(), E>,
 ) -> Result<(), E> {
-    let align = source.align();
-    // Room for the widening at both ends.
-    let mut buf = AlignedBuf::new(PIECE_BYTES + 2 * align, align);
-    for extent in extents {
-        let mut offset = extent.offset;
-        while offset < extent.end() {
-            let len = (extent.end() - offset).min(PIECE_BYTES as u64);
-            let bytes = read_widened(source, &mut buf, Extent { offset, len })?;
-            sink(Piece { extent, offset, bytes })?;
-            offset += len;
+    let mut under_way = VecDeque::new();
+    let mut spare = Vec::new();
+    loop {
+        while under_way.len() < queue.depth()
+            && let Some(part) = parts.next()
+        {
+            let (wide, align) = (Widened::new(source, part.range), source.align());
+            // Room for any part, and for the widening at both ends.
+            let buf = spare.pop().unwrap_or_else(|| AlignedBuf::new(part.room + 2 * align, align));
+            let request = Request { direction: Direction::Read, buf, part: 0..wide.span, offset: wide.start };
+            queue.start(request);
+            under_way.push_back((part, wide));
+        }
+        let Some((part, wide)) = under_way.pop_front() else { return Ok(()) };
+        let Answer { mut buf, result } =
+            queue.take().map_err(|cause| ReadError::Io { offset: part.range.offset, cause })?;
+        let bytes = match result {
+            Ok(read) if read >= wide.wanted => &buf[wide.skip..wide.wanted],
+            _ => read_widened(source, &mut buf, part.range)?,
+        };
+        sink(Piece { extent: part.extent, offset: part.range.offset, bytes })?;
+        spare.push(buf);
+    }
+}
+
+/// A part of an extent that is read with one request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Part {
+    extent: Extent,
+    range: Extent,
+    /// As large as any part: buffers fit all.
+    room: usize,
+}
+
+/// Extents cut into parts.
+pub(super) struct Parts<I> {
+    extents: I,
+    most: usize,
+    /// What is left of an extent, and where that begins.
+    current: Option<(Extent, u64)>,
+}
+
+impl<I: Iterator<Item = Extent>> Parts<I> {
+    pub(super) fn new(extents: I, most: usize) -> Self {
+        Self { extents, most, current: None }
+    }
+}
+
+impl<I: Iterator<Item = Extent>> Iterator for Parts<I> {
+    type Item = Part;
+
+    fn next(&mut self) -> Option<Part> {
+        loop {
+            match self.current {
+                Some((extent, offset)) if offset < extent.end() => {
+                    let len = (extent.end() - offset).min(self.most as u64);
+                    self.current = Some((extent, offset + len));
+                    return Some(Part { extent, range: Extent { offset, len }, room: self.most });
+                }
+                _ => {
+                    let extent = self.extents.next()?;
+                    self.current = Some((extent, extent.offset));
+                }
+            }
         }
     }
-    Ok(())
+}
+
+/// A range widened to the alignment of its source.
+#[derive(Clone, Copy, Debug)]
+struct Widened {
+    /// Where the request begins.
+    start: u64,
+    /// How long it is.
+    span: usize,
+    /// What was asked for is from here
+    skip: usize,
+    /// to here; beyond that the source may end.
+    wanted: usize,
+}
+
+impl Widened {
+    fn new(source: &dyn ReadAt, extent: Extent) -> Self {
+        let align = source.align() as u64;
+        let start = extent.offset / align * align;
+        let skip = length(extent.offset - start);
+        let wanted = skip + length(extent.len);
+        Self { start, span: wanted.next_multiple_of(length(align)), skip, wanted }
+    }
 }
 
 /// Fills a whole buffer from an offset; both must be aligned as the device demands.
@@ -92,11 +196,7 @@ pub fn read_exact(source: &dyn ReadAt, buf: &mut [u8], offset: u64) -> Result<()
 
 /// Reads an extent into a larger buffer, widened to the alignment, and returns the part that was asked for.
 fn read_widened<'a>(source: &dyn ReadAt, buf: &'a mut [u8], extent: Extent) -> Result<&'a [u8], ReadError> {
-    let align = source.align() as u64;
-    let start = extent.offset / align * align;
-    let skip = length(extent.offset - start);
-    let wanted = skip + length(extent.len);
-    let span = wanted.next_multiple_of(length(align));
+    let Widened { start, span, skip, wanted } = Widened::new(source, extent);
     read_until(source, &mut buf[..span], start, wanted).map_err(|e| locate(source, extent, e))?;
     Ok(&buf[skip..wanted])
 }
@@ -171,10 +271,9 @@ mod tests {
         let source = Faulty::new(4 << 20, 4096);
         let pieces = read_all(&source, &[extent(4096, 5 << 19), extent(3 << 20, 4096)]).unwrap();
         let ranges: Vec<_> = pieces.iter().map(|(o, b)| (*o, b.len() as u64)).collect();
-        assert_eq!(
-            ranges,
-            [(4096, 1 << 20), (4096 + (1 << 20), 1 << 20), (4096 + (2 << 20), 1 << 19), (3 << 20, 4096)]
-        );
+        let piece = PIECE_BYTES as u64;
+        let long: Vec<_> = (0..10).map(|i| (4096 + i * piece, piece)).collect();
+        assert_eq!(ranges, [&long[..], &[(3 << 20, 4096)]].concat());
         for (offset, bytes) in pieces {
             assert!(bytes.iter().zip(offset..).all(|(&b, at)| b == pattern(at)));
         }
@@ -186,7 +285,8 @@ mod tests {
         source.short = Some(4096);
         source.interrupt_every = Some(3);
         let pieces = read_all(&source, &[extent(4096, 900_000)]).unwrap();
-        assert_eq!(pieces[0].1, (4096..904_096).map(pattern).collect::<Vec<_>>());
+        let bytes: Vec<_> = pieces.into_iter().flat_map(|(_, bytes)| bytes).collect();
+        assert_eq!(bytes, (4096..904_096).map(pattern).collect::<Vec<_>>());
     }
 
     #[test]

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! `era apply`, also called as `era_apply`: a stream to a device or an image file.
 
-use std::io;
 use std::path::PathBuf;
 
 use anyhow::{Context, anyhow};
@@ -11,6 +10,7 @@ use super::interrupt;
 use crate::apply::{Options, apply};
 use crate::blockio::Destination;
 use crate::report::{Progress, When};
+use crate::sys::raw_stdin;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -52,7 +52,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     })?;
     interrupt::explain(format!("{name} is a mix of old and new; apply the stream again from its beginning"))?;
     let progress = Progress::new(if args.progress { When::Always } else { When::OnTerminal }, None);
-    apply(io::stdin().lock(), &destination, Options { require_end: args.require_end }, &progress)
+    apply(raw_stdin(), &destination, Options { require_end: args.require_end }, &progress)
         .with_context(|| name.to_string())?;
     progress.finish();
     Ok(())

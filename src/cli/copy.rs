@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::interrupt;
-use crate::blockio::{ReadAt, Source};
+use crate::blockio::{MAX_DEPTH, ReadAt, Source};
 use crate::blocklist;
 use crate::copy::{copy, estimate, extents};
 use crate::report::{Progress, When};
@@ -51,6 +51,10 @@ pub(super) struct Args {
     /// Compress with zstd at this level, from 1 (fast) to 19 (small); needs --format 2
     #[arg(long, value_name = "LEVEL", value_parser = clap::value_parser!(i32).range(1..=19))]
     compress: Option<i32>,
+
+    /// Keep so many reads under way at a time [default: 32]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_DEPTH)))]
+    pub(super) queue_depth: Option<u32>,
 
     /// Size of dm-era's blocks in sectors of 512 bytes
     block_size: BlockSize,
@@ -95,7 +99,7 @@ fn copy_blocks(args: &Args, source: &Source, path: &Path, blocks: &BlockSet) -> 
         Format::V2 => {
             let header = describe(args.block_size, source.size());
             let encoder = EncoderV2::new(stdout, &header, args.compress, Era(0));
-            Box::new(encoder.context("cannot write the stream to stdout")?)
+            Box::new(encoder.context("cannot write the stream to stdout")?.in_parallel())
         }
     };
     copy(source, path, blocks, args.block_size, &mut *encoder, &progress)?;

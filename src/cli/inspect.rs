@@ -12,6 +12,7 @@ use super::print_json;
 use crate::device::cursor::Cursor;
 use crate::report;
 use crate::stream::{self, Header, Summary, Version, Visitor};
+use crate::sys::raw_stdin;
 use crate::units::Extent;
 
 const EXAMPLES: &str = "\
@@ -47,7 +48,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
 
 fn read(path: &Path) -> anyhow::Result<Summary> {
     if path == Path::new("-") {
-        stream::read(io::stdin().lock(), &mut Nothing)
+        stream::read(raw_stdin(), &mut Nothing)
     } else {
         stream::read(File::open(path).context("cannot open")?, &mut Nothing)
     }

@@ -40,6 +40,7 @@ use clap::{Parser, Subcommand};
 use serde::Serialize;
 use signal_hook::consts::SIGPIPE;
 
+use crate::blockio::Tuning;
 use crate::device::cursor::OtherGeneration;
 use crate::device::guardian;
 use crate::metadata::ChangedError;
@@ -133,6 +134,14 @@ pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
         }
         _ => Era::parse_from(args).command,
     };
+    let depth = match &command {
+        Command::Copy(args) => args.queue_depth,
+        Command::Send(args) => args.queue_depth,
+        _ => None,
+    };
+    if let Err(e) = Tuning::choose(depth) {
+        return exit_for(&e);
+    }
     let result = match command {
         Command::Create(args) => create::run(&args),
         Command::Open(args) => open::open(&args),

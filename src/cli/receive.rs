@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! `era receive`: a stream on stdin becomes a point of a repository.
 
-use std::io;
 use std::path::PathBuf;
 
 use anyhow::bail;
@@ -9,6 +8,7 @@ use anyhow::bail;
 use super::interrupt;
 use crate::report::{self, Progress, When};
 use crate::repository::receive::receive;
+use crate::sys::raw_stdin;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -44,7 +44,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         args.repository.display()
     ))?;
     let progress = Progress::new(if args.progress { When::Always } else { When::OnTerminal }, None);
-    let point = receive(&args.repository, io::stdin().lock(), args.note.as_deref(), &progress)?;
+    let point = receive(&args.repository, raw_stdin(), args.note.as_deref(), &progress)?;
     progress.finish();
     report::note(format_args!(
         "{}: point {}: {} changed",

@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 use clap::ValueEnum;
 
 use super::{interrupt, print_json};
+use crate::blockio::MAX_DEPTH;
 use crate::device::cursor::Cursor;
 use crate::device::dm::Dm;
 use crate::device::eratab::Name;
@@ -80,6 +81,10 @@ pub(super) struct Args {
     /// Compress with zstd at this level, from 1 (fast) to 19 (small)
     #[arg(long, value_name = "LEVEL", value_parser = clap::value_parser!(i32).range(1..=19))]
     compress: Option<i32>,
+
+    /// Keep so many reads under way at a time [default: 32]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_DEPTH)))]
+    pub(super) queue_depth: Option<u32>,
 
     /// Send nothing, print how much it would be
     #[arg(long)]

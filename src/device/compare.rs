@@ -55,6 +55,10 @@ impl<R: Read> Encode for Comparer<'_, R> {
         Ok(())
     }
 
+    fn rest(&mut self) -> io::Result<()> {
+        self.output.rest()
+    }
+
     fn finish(&mut self) -> io::Result<()> {
         self.output.finish()
     }

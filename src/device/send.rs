@@ -162,7 +162,7 @@ pub fn send(
         consistency,
         time: Timestamp::now(),
     };
-    let encoder = EncoderV2::new(output, &header, request.compress, Era(0)).context(WRITING)?;
+    let encoder = EncoderV2::new(output, &header, request.compress, Era(0)).context(WRITING)?.in_parallel();
     let sent = BlockSet::new(tracked.bytes.div_ceil(tracked.block_size.bytes()));
     let mut sender =
         Sender { dm, tracked, request, encoder, since, passes: Vec::new(), held: Duration::ZERO, sent };

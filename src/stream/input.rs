@@ -1,18 +1,22 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! A reader that knows its position and tells a clean end from a cut one.
+//! A reader that knows its position and tells a clean end from a cut one. Small parts are read together; large ones go where they
+//! belong at once.
 
-use std::io::{self, Read};
+use std::io::{self, BufReader, Read};
 
 use super::error::{Fault, StreamError};
 
+/// Many heads of small records.
+const BUFFER_BYTES: usize = 64 << 10;
+
 pub(super) struct Input<R> {
-    inner: R,
+    inner: BufReader<R>,
     position: u64,
 }
 
 impl<R: Read> Input<R> {
     pub(super) fn new(inner: R) -> Self {
-        Self { inner, position: 0 }
+        Self { inner: BufReader::with_capacity(BUFFER_BYTES, inner), position: 0 }
     }
 
     /// Bytes read so far.

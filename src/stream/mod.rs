@@ -35,6 +35,11 @@ pub trait Encode {
     /// Appends a piece of an extent; the pieces of an extent come one after another.
     fn piece(&mut self, piece: &Piece) -> io::Result<()>;
 
+    /// Writes what is being worked on, and leaves no thread behind. More may follow.
+    fn rest(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
     /// Writes the end of the stream.
     fn finish(&mut self) -> io::Result<()>;
 }

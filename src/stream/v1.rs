@@ -5,7 +5,7 @@
 //! it says that it is complete: a sender that dies between two records leaves a valid stream. So our streams
 //! end with a record of offset 0 and length 0, which the classic reader passes over.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufWriter, Read, Write};
 
 use super::input::Input;
 use super::{Encode, Fault, Summary, Version, Visitor};
@@ -14,18 +14,22 @@ use crate::units::Extent;
 
 pub(super) const MAGIC: [u8; 8] = *b"ERARANGE";
 
-/// Data are handed on in parts of this size, whatever length a record claims.
-const PART_BYTES: usize = 1 << 20;
+/// Data are handed on in parts of this size, whatever length a record claims: small enough to be in the processor's caches still
+/// when they are written.
+const PART_BYTES: usize = 128 << 10;
+
+/// Small records are written together.
+const BUFFER_BYTES: usize = 128 << 10;
 
 /// Writes version 1.
-pub struct Encoder<W> {
-    output: W,
+pub struct Encoder<W: Write> {
+    output: BufWriter<W>,
 }
 
 impl<W: Write> Encoder<W> {
     /// An encoder onto an output.
     pub fn new(output: W) -> Self {
-        Self { output }
+        Self { output: BufWriter::with_capacity(BUFFER_BYTES, output) }
     }
 
     fn head(&mut self, offset: u64, len: u64) -> io::Result<()> {
@@ -43,6 +47,10 @@ impl<W: Write> Encode for Encoder<W> {
             self.head(piece.extent.offset, piece.extent.len)?;
         }
         self.output.write_all(piece.bytes)
+    }
+
+    fn rest(&mut self) -> io::Result<()> {
+        self.output.flush()
     }
 
     fn finish(&mut self) -> io::Result<()> {

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Standard output without the standard library's line buffer, which would search a binary stream for line ends and
-//! hold back what comes after the last one.
+//! Standard input and output without the standard library's buffers: that of the output would search a binary stream for line
+//! ends and hold back what comes after the last one. Where they are pipes, they are made large.
 
-use std::io::{self, Stdout, Write};
+use std::io::{self, Read, Stdin, Stdout, Write};
 
-use rustix::io::{retry_on_intr, write};
+use rustix::io::{read, retry_on_intr, write};
+
+use super::pipe::enlarge;
 
 /// Standard output as it is: each write is a system call on the descriptor itself, not on a copy of it, so that it
 /// stays one with what the process has there.
@@ -13,7 +15,9 @@ pub struct RawStdout(Stdout);
 
 /// Standard output as it is.
 pub fn raw_stdout() -> RawStdout {
-    RawStdout(io::stdout())
+    let stdout = io::stdout();
+    enlarge(&stdout);
+    RawStdout(stdout)
 }
 
 impl Write for RawStdout {
@@ -23,5 +27,22 @@ impl Write for RawStdout {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// Standard input as it is; nothing else may read from it.
+#[derive(Debug)]
+pub struct RawStdin(Stdin);
+
+/// Standard input as it is.
+pub fn raw_stdin() -> RawStdin {
+    let stdin = io::stdin();
+    enlarge(&stdin);
+    RawStdin(stdin)
+}
+
+impl Read for RawStdin {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        Ok(retry_on_intr(|| read(&self.0, &mut *bytes))?)
     }
 }

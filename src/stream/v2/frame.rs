@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! The payload of a frame: a table of extents, then the data of those that hold data.
 
-use super::record::{MAX_DATA_BYTES, MAX_EXTENTS, u32_at, u64_at};
+use super::record::{HEAD_BYTES, MAX_DATA_BYTES, MAX_EXTENTS, u32_at, u64_at};
 use crate::stream::error::Fault;
 use crate::units::Extent;
 
@@ -18,20 +18,28 @@ pub(super) struct Entry {
     pub(super) zeros: bool,
 }
 
+/// Before the data, room for the head of a record and the longest table: both are known only when the frame is full, and the
+/// data need not be moved then.
+const ROOM: usize = HEAD_BYTES + TABLE_HEAD_BYTES + MAX_EXTENTS * ENTRY_BYTES;
+
 /// A frame being filled.
-#[derive(Default)]
 pub(super) struct Builder {
     entries: Vec<Entry>,
-    data: Vec<u8>,
+    /// Room, then the data.
+    bytes: Vec<u8>,
 }
 
 impl Builder {
+    pub(super) fn new() -> Self {
+        Self { entries: Vec::new(), bytes: vec![0; ROOM] }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
     pub(super) fn data_bytes(&self) -> usize {
-        self.data.len()
+        self.bytes.len() - ROOM
     }
 
     /// Whether an entry more might not fit.
@@ -50,7 +58,7 @@ impl Builder {
 
     pub(super) fn push_data(&mut self, offset: u64, bytes: &[u8]) {
         self.push_entry(Entry { extent: Extent { offset, len: bytes.len() as u64 }, zeros: false });
-        self.data.extend_from_slice(bytes);
+        self.bytes.extend_from_slice(bytes);
     }
 
     /// Lengthens the last entry where the new one continues it.
@@ -63,16 +71,22 @@ impl Builder {
         }
     }
 
-    /// Appends the payload to `out` and becomes empty.
-    pub(super) fn take_payload(&mut self, out: &mut Vec<u8>) {
+    /// Returns bytes that end with the payload, and where it begins: after room for the head of a record. The frame is empty
+    /// then, and will be filled into `spare`.
+    pub(super) fn take(&mut self, mut spare: Vec<u8>) -> (Vec<u8>, usize) {
+        let start = ROOM - TABLE_HEAD_BYTES - self.entries.len() * ENTRY_BYTES;
         let count = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
-        out.extend_from_slice(&count.to_le_bytes());
-        out.extend_from_slice(&[0; 4]);
-        for Entry { extent, zeros } in self.entries.drain(..) {
-            out.extend_from_slice(&extent.offset.to_le_bytes());
-            out.extend_from_slice(&(extent.len | if zeros { ZEROS } else { 0 }).to_le_bytes());
+        let (head, table) = self.bytes[start..ROOM].split_at_mut(TABLE_HEAD_BYTES);
+        head[..4].copy_from_slice(&count.to_le_bytes());
+        head[4..].fill(0);
+        for (Entry { extent, zeros }, place) in
+            self.entries.drain(..).zip(table.chunks_exact_mut(ENTRY_BYTES))
+        {
+            place[..8].copy_from_slice(&extent.offset.to_le_bytes());
+            place[8..].copy_from_slice(&(extent.len | if zeros { ZEROS } else { 0 }).to_le_bytes());
         }
-        out.append(&mut self.data);
+        spare.resize(ROOM, 0);
+        (std::mem::replace(&mut self.bytes, spare), start)
     }
 }
 

@@ -2,12 +2,14 @@
 //! Version 2 of the stream, as `docs/stream.md` specifies it.
 //!
 //! Every record has a number and two checksums; the trailer has a hash over the hashes of all records. Records do not
-//! depend on each other, so that they can be made and checked in parallel.
+//! depend on each other, and so are made and checked by several threads.
 
+mod check;
 mod description;
 mod frame;
 mod read;
 mod record;
+mod seal;
 mod write;
 
 pub use description::{Consistency, Header, Kind, Trailer};

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Reading version 2: nothing is believed before it is checked, and no length before it is bounded.
 
+use std::collections::VecDeque;
 use std::io::Read;
 
+use super::check::{Checked, Checker, Unchecked, check_flags, check_payload, decompress};
 use super::description::{Header, Trailer};
 use super::frame;
-use super::record::{
-    Chain, FLAG_ZSTD, HEAD_BYTES, Head, MAX_PAYLOAD_BYTES, OPTIONAL, TYPE_FRAME, TYPE_HEADER, TYPE_TRAILER,
-};
+use super::record::{Chain, HEAD_BYTES, Head, OPTIONAL, TYPE_FRAME, TYPE_HEADER, TYPE_TRAILER};
 use crate::blockio::{ReadAt, read_exact};
 use crate::stream::error::{Fault, StreamError};
 use crate::stream::input::Input;
 use crate::stream::{Summary, Version, Visitor};
 use crate::units::Extent;
+use crate::workers::Workers;
 
 /// Reads the records of a stream whose magic bytes have been read already, up to the end of the input.
 pub(in crate::stream) fn read(
@@ -28,8 +29,8 @@ pub(in crate::stream) fn read(
         let at = record.offset;
         match record.kind {
             TYPE_FRAME => deliver(&record, &header, visitor, &mut summary)?,
-            TYPE_TRAILER => break (Trailer::unpack(record.payload).map_err(|fault| fault.at(at))?, at),
-            kind if kind & OPTIONAL != 0 => visitor.optional(kind, record.payload)?,
+            TYPE_TRAILER => break (Trailer::unpack(&record.payload).map_err(|fault| fault.at(at))?, at),
+            kind if kind & OPTIONAL != 0 => visitor.optional(kind, &record.payload)?,
             TYPE_HEADER => {
                 let kind = u64::from(TYPE_HEADER);
                 return Err(Fault::value("type of a record after the first", kind, "not a header")
@@ -38,6 +39,7 @@ pub(in crate::stream) fn read(
             }
             kind => return Err(Fault::UnknownRecord(kind).at(at).into()),
         }
+        records.done_with(record);
     };
     check_trailer(&trailer, &summary, records.chain.value()).map_err(|fault| fault.at(at))?;
     summary.stream_bytes = input.position();
@@ -102,7 +104,7 @@ fn deliver(
     summary: &mut Summary,
 ) -> anyhow::Result<()> {
     let (entries, mut data) =
-        frame::parse(record.payload, header.device_bytes).map_err(|fault| fault.at(record.offset))?;
+        frame::parse(&record.payload, header.device_bytes).map_err(|fault| fault.at(record.offset))?;
     for entry in entries {
         if entry.zeros {
             visitor.zeros(entry.extent)?;
@@ -136,25 +138,50 @@ fn check_trailer(trailer: &Trailer, summary: &Summary, hash: [u8; 32]) -> Result
 }
 
 /// A checked and decompressed record.
-struct Record<'a> {
+struct Record {
     kind: u32,
     /// Where its head stands in the stream.
     offset: u64,
-    payload: &'a [u8],
+    payload: Vec<u8>,
 }
 
-/// Reads one record after another into buffers that are used again.
+/// Reads records ahead, has them checked by several threads, and hands them on in their order.
+///
+/// What is wrong with a record, or with what follows it, is told when all records before it have been handed on: just as if they were
+/// read one by one.
 struct Records<'a, R> {
     input: &'a mut Input<R>,
     next_number: u64,
     chain: Chain,
-    stored: Vec<u8>,
-    plain: Vec<u8>,
+    checking: Workers<Unchecked, Checked>,
+    /// Bytes of the records that are being checked, stored and decompressed.
+    ahead_bytes: VecDeque<usize>,
+    /// Nothing more is read: the trailer was, or this error was met.
+    ended: Option<Result<(), StreamError>>,
+    spare: Vec<Vec<u8>>,
 }
+
+/// As much is read ahead at most.
+const MOST_AHEAD_BYTES: usize = 24 << 20;
+
+/// Smaller records are checked sooner than they are handed to a thread.
+const WORTH_A_THREAD: usize = 16 << 10;
 
 impl<'a, R: Read> Records<'a, R> {
     fn new(input: &'a mut Input<R>) -> Self {
-        Self { input, next_number: 0, chain: Chain::default(), stored: Vec::new(), plain: Vec::new() }
+        let checking = Workers::new(Workers::<(), ()>::suitable(), || {
+            let mut checker = Checker::default();
+            Box::new(move |record| checker.check(record))
+        });
+        Self {
+            input,
+            next_number: 0,
+            chain: Chain::default(),
+            checking,
+            ahead_bytes: VecDeque::new(),
+            ended: None,
+            spare: Vec::new(),
+        }
     }
 
     fn header(&mut self) -> Result<Header, StreamError> {
@@ -164,10 +191,45 @@ impl<'a, R: Read> Records<'a, R> {
                 Fault::value("type of the first record", record.kind, "1, a header").at(record.offset)
             );
         }
-        Header::unpack(record.payload).map_err(|fault| fault.at(record.offset))
+        Header::unpack(&record.payload).map_err(|fault| fault.at(record.offset))
     }
 
-    fn next(&mut self) -> Result<Record<'_>, StreamError> {
+    /// The next record, whole and checked.
+    fn next(&mut self) -> Result<Record, StreamError> {
+        while self.ended.is_none() && self.has_room() && !self.checking.is_ready() {
+            if let Err(e) = self.read_ahead() {
+                self.ended = Some(Err(e));
+            }
+        }
+        let Some(checked) = self.checking.take() else {
+            return Err(match self.ended.replace(Ok(())) {
+                Some(Err(e)) => e,
+                // Not after a trailer, beyond which nobody asks.
+                _ => Fault::NoTrailer.at(self.input.position()),
+            });
+        };
+        self.ahead_bytes.pop_front();
+        let (hash, payload) = checked.result.map_err(|fault| fault.at(checked.offset))?;
+        if checked.kind != TYPE_TRAILER {
+            self.chain.add(&hash);
+        }
+        Ok(Record { kind: checked.kind, offset: checked.offset, payload })
+    }
+
+    /// Takes back the memory of a record.
+    fn done_with(&mut self, record: Record) {
+        self.spare.push(record.payload);
+    }
+
+    fn has_room(&self) -> bool {
+        self.checking.pending() == 0
+            || (self.checking.pending() <= self.checking.window()
+                && self.ahead_bytes.iter().sum::<usize>() < MOST_AHEAD_BYTES)
+    }
+
+    /// Reads a record and hands it to be checked. Nothing is read beyond the header before that has been believed, nor
+    /// beyond a trailer.
+    fn read_ahead(&mut self) -> Result<(), StreamError> {
         let offset = self.input.position();
         let mut head_bytes = [0; HEAD_BYTES];
         match self.input.fill(&mut head_bytes)? {
@@ -180,57 +242,21 @@ impl<'a, R: Read> Records<'a, R> {
             return Err(Fault::Sequence { found: head.number, expected: self.next_number }.at(offset));
         }
         check_flags(&head).map_err(|fault| fault.at(offset))?;
-        self.stored.resize(head.stored_bytes as usize, 0);
-        self.input.exact(&mut self.stored, "a record")?;
-        check_payload(&head, &self.stored).map_err(|fault| fault.at(offset))?;
-        if head.kind != TYPE_TRAILER {
-            self.chain.add(&head_bytes, &self.stored);
-        }
+        let mut stored = self.spare.pop().unwrap_or_default();
+        stored.resize(head.stored_bytes as usize, 0);
+        self.input.exact(&mut stored, "a record")?;
         self.next_number += 1;
-        let payload = if head.kind == TYPE_FRAME && head.is_compressed() {
-            decompress(&self.stored, &mut self.plain, head.plain_bytes).map_err(|fault| fault.at(offset))?;
-            &self.plain
+        self.ahead_bytes.push_back(stored.len() + head.plain_bytes as usize);
+        let small = stored.len() < WORTH_A_THREAD && !head.is_compressed();
+        let record = Unchecked { offset, head, head_bytes, stored };
+        if head.kind == TYPE_TRAILER {
+            self.ended = Some(Ok(()));
+        }
+        if small {
+            self.checking.push_here(record)
         } else {
-            &self.stored
-        };
-        Ok(Record { kind: head.kind, offset, payload })
-    }
-}
-
-fn check_payload(head: &Head, stored: &[u8]) -> Result<(), Fault> {
-    let computed = crc32c::crc32c(stored);
-    match computed == head.payload_crc {
-        true => Ok(()),
-        false => Err(Fault::Checksum { what: "a record", stored: head.payload_crc, computed }),
-    }
-}
-
-/// Of a record that may be skipped nothing but number, length and checksums is checked: the rest is for those who know it.
-fn check_flags(head: &Head) -> Result<(), Fault> {
-    if head.kind & OPTIONAL != 0 {
-        return Ok(());
-    }
-    let known = if head.kind == TYPE_FRAME { FLAG_ZSTD } else { 0 };
-    if head.flags & !known != 0 {
-        return Err(Fault::value("flags of a record", head.flags, format!("none but {known}")));
-    }
-    if !head.is_compressed() && head.plain_bytes != head.stored_bytes {
-        return Err(Fault::value(
-            "decompressed length of a record",
-            head.plain_bytes,
-            format!("{}, its length", head.stored_bytes),
-        ));
-    }
-    Ok(())
-}
-
-/// Decompresses to exactly the announced length, which is bounded.
-fn decompress(stored: &[u8], plain: &mut Vec<u8>, plain_bytes: u32) -> Result<(), Fault> {
-    debug_assert!(plain_bytes as usize <= MAX_PAYLOAD_BYTES);
-    plain.resize(plain_bytes as usize, 0);
-    match zstd::bulk::decompress_to_buffer(stored, plain.as_mut_slice()) {
-        Ok(len) if len == plain.len() => Ok(()),
-        Ok(len) => Err(Fault::Compression(format!("{len} bytes where {plain_bytes} were announced"))),
-        Err(e) => Err(Fault::Compression(e.to_string())),
+            self.checking.push(record)
+        }
+        Ok(())
     }
 }

@@ -90,10 +90,8 @@ impl Head {
 pub(super) struct Chain(blake3::Hasher);
 
 impl Chain {
-    pub(super) fn add(&mut self, head: &[u8; HEAD_BYTES], payload: &[u8]) {
-        let mut record = blake3::Hasher::new();
-        record.update(head).update(payload);
-        self.0.update(record.finalize().as_bytes());
+    pub(super) fn add(&mut self, record: &blake3::Hash) {
+        self.0.update(record.as_bytes());
     }
 
     pub(super) fn value(&self) -> [u8; 32] {

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! Writing version 2.
+//! Writing version 2: data are gathered into frames, frames are sealed, by several threads where that was asked for, and
+//! written in their order. The bytes are the same with any number of threads.
 
 use std::io::{self, Write};
 
 use super::description::{Header, Trailer};
 use super::frame::Builder;
-use super::record::{
-    Chain, FLAG_ZSTD, HEAD_BYTES, Head, MAX_PAYLOAD_BYTES, OPTIONAL, STREAM_MAGIC, TYPE_FRAME, TYPE_HEADER,
-    TYPE_TRAILER,
-};
+use super::record::{Chain, HEAD_BYTES, OPTIONAL, STREAM_MAGIC, TYPE_FRAME, TYPE_HEADER, TYPE_TRAILER};
+use super::seal::{Sealed, Sealer, Unsealed};
 use crate::blockio::Piece;
 use crate::stream::Encode;
 use crate::stream::zeros::is_zero;
 use crate::units::{Era, Extent};
+use crate::workers::Workers;
 
 /// A frame is closed when it carries this much: enough to make its head and its system call cheap.
 const FRAME_DATA_BYTES: usize = 1 << 20;
@@ -25,14 +25,17 @@ const MAX_ZERO_UNIT: u64 = 64 << 10;
 pub struct Encoder<W> {
     output: W,
     zero_unit: u64,
-    compressor: Option<zstd::bulk::Compressor<'static>>,
+    level: Option<i32>,
     frame: Builder,
-    plain: Vec<u8>,
-    record: Vec<u8>,
+    sealing: Workers<Unsealed, io::Result<Sealed>>,
+    /// Memory of records that were written.
+    spare: Vec<Vec<u8>>,
     chain: Chain,
     next_number: u64,
     /// Bytes written.
     position: u64,
+    /// A record could not be written: what follows would be of no use.
+    broken: bool,
     trailer: Trailer,
 }
 
@@ -45,13 +48,14 @@ impl<W: Write> Encoder<W> {
         let mut encoder = Self {
             output,
             zero_unit: header.block_bytes.min(MAX_ZERO_UNIT),
-            compressor: level.map(zstd::bulk::Compressor::new).transpose()?,
-            frame: Builder::default(),
-            plain: Vec::new(),
-            record: Vec::new(),
+            level,
+            frame: Builder::new(),
+            sealing: sealing(0, level),
+            spare: Vec::new(),
             chain: Chain::default(),
             next_number: 0,
             position: STREAM_MAGIC.len() as u64,
+            broken: false,
             trailer: Trailer {
                 frames: 0,
                 data_bytes: 0,
@@ -63,8 +67,15 @@ impl<W: Write> Encoder<W> {
             },
         };
         encoder.output.write_all(&STREAM_MAGIC)?;
-        encoder.write_record(TYPE_HEADER, &header.pack(), None)?;
+        encoder.write_record(TYPE_HEADER, &header.pack())?;
         Ok(encoder)
+    }
+
+    /// Seals frames in several threads from now on. A frame is then written some time after it was closed.
+    #[must_use]
+    pub fn in_parallel(mut self) -> Self {
+        self.sealing = sealing(Workers::<(), ()>::suitable(), self.level);
+        self
     }
 
     /// What the trailer is to say of how the data came about, where that is known only in the end.
@@ -74,7 +85,8 @@ impl<W: Write> Encoder<W> {
         self.trailer.freeze_nanoseconds = freeze_nanoseconds;
     }
 
-    /// Where in the stream the frame is, or will be, that holds the next piece; or one of those after it.
+    /// Where in the stream the frame is, or will be, that holds the next piece; or one of those after it. Not known where
+    /// frames are sealed in parallel: then it is where one before may be.
     pub fn position(&self) -> u64 {
         self.position
     }
@@ -86,7 +98,7 @@ impl<W: Write> Encoder<W> {
     pub fn optional(&mut self, kind: u32, payload: &[u8]) -> io::Result<()> {
         assert!(kind & OPTIONAL != 0, "type {kind:#x} is not optional");
         self.close_frame()?;
-        self.write_record(kind, payload, None)
+        self.write_record(kind, payload)
     }
 
     /// What it writes to.
@@ -94,48 +106,70 @@ impl<W: Write> Encoder<W> {
         &mut self.output
     }
 
-    /// Writes what was handed over so far.
+    /// Ends the frame that is being filled: what was handed over so far will be written.
     pub fn close_frame(&mut self) -> io::Result<()> {
         if self.frame.is_empty() {
             return Ok(());
         }
-        let mut plain = std::mem::take(&mut self.plain);
-        plain.clear();
-        self.frame.take_payload(&mut plain);
-        let compressed = match &mut self.compressor {
-            Some(compressor) => Some(compressor.compress(&plain)?).filter(|c| c.len() < plain.len()),
-            None => None,
-        };
-        self.write_record(TYPE_FRAME, &plain, compressed.as_deref())?;
-        self.plain = plain;
+        let (bytes, start) = self.frame.take(self.spare.pop().unwrap_or_default());
+        let number = self.take_number();
+        self.sealing.push(Unsealed { kind: TYPE_FRAME, number, bytes, start, compressible: true });
         self.trailer.frames += 1;
+        while self.sealing.pending() > self.sealing.window() || self.sealing.is_ready() {
+            self.write_oldest()?;
+        }
         Ok(())
     }
 
-    /// Writes a record with one system call.
-    fn write_record(&mut self, kind: u32, plain: &[u8], compressed: Option<&[u8]>) -> io::Result<()> {
-        let stored = compressed.unwrap_or(plain);
-        let head = Head {
-            kind,
-            flags: if compressed.is_some() { FLAG_ZSTD } else { 0 },
-            number: self.next_number,
-            stored_bytes: length(stored),
-            plain_bytes: length(plain),
-            payload_crc: crc32c::crc32c(stored),
-        }
-        .pack();
-        self.record.clear();
-        self.record.reserve(HEAD_BYTES + stored.len());
-        self.record.extend_from_slice(&head);
-        self.record.extend_from_slice(stored);
-        self.output.write_all(&self.record)?;
-        self.position += self.record.len() as u64;
-        if kind != TYPE_TRAILER {
-            self.chain.add(&head, stored);
-        }
+    /// Writes a record that holds no data, after all those before it.
+    fn write_record(&mut self, kind: u32, payload: &[u8]) -> io::Result<()> {
+        self.write_pending()?;
+        let mut bytes = self.spare.pop().unwrap_or_default();
+        bytes.clear();
+        bytes.resize(HEAD_BYTES, 0);
+        bytes.extend_from_slice(payload);
+        let number = self.take_number();
+        self.sealing.push_here(Unsealed { kind, number, bytes, start: HEAD_BYTES, compressible: false });
+        self.write_oldest()
+    }
+
+    fn take_number(&mut self) -> u64 {
+        let number = self.next_number;
         self.next_number += 1;
+        number
+    }
+
+    fn write_pending(&mut self) -> io::Result<()> {
+        while self.sealing.pending() > 0 {
+            self.write_oldest()?;
+        }
         Ok(())
     }
+
+    /// Writes the oldest record with one system call.
+    fn write_oldest(&mut self) -> io::Result<()> {
+        if self.broken {
+            return Err(io::Error::other("a part before this could not be written"));
+        }
+        let Some(sealed) = self.sealing.take() else { return Ok(()) };
+        // Until it is out.
+        self.broken = true;
+        let Sealed { bytes, record, hash } = sealed?;
+        self.output.write_all(&bytes[record.clone()])?;
+        self.broken = false;
+        self.position += record.len() as u64;
+        self.chain.add(&hash);
+        self.spare.push(bytes);
+        Ok(())
+    }
+}
+
+/// Each thread has a compressor of its own.
+fn sealing(threads: usize, level: Option<i32>) -> Workers<Unsealed, io::Result<Sealed>> {
+    Workers::new(threads, move || {
+        let mut sealer = Sealer::new(level);
+        Box::new(move |unsealed| sealer.seal(unsealed))
+    })
 }
 
 impl<W: Write> Encode for Encoder<W> {
@@ -164,18 +198,18 @@ impl<W: Write> Encode for Encoder<W> {
         Ok(())
     }
 
+    fn rest(&mut self) -> io::Result<()> {
+        self.write_pending()?;
+        self.sealing.rest();
+        Ok(())
+    }
+
     fn finish(&mut self) -> io::Result<()> {
         self.close_frame()?;
+        self.write_pending()?;
         self.trailer.hash = self.chain.value();
         let trailer = self.trailer.pack();
-        self.write_record(TYPE_TRAILER, &trailer, None)?;
+        self.write_record(TYPE_TRAILER, &trailer)?;
         self.output.flush()
     }
-}
-
-/// Payloads are bounded far below 4 GiB.
-#[allow(clippy::cast_possible_truncation)]
-fn length(payload: &[u8]) -> u32 {
-    assert!(payload.len() <= MAX_PAYLOAD_BYTES);
-    payload.len() as u32
 }

@@ -211,8 +211,7 @@ impl Run<'_> {
     /// use; else how many bytes went through.
     fn transfer(&self, plan: &Plan) -> anyhow::Result<Option<u64>> {
         // The repository has the cursor.
-        let mut args =
-            vec!["send".to_owned(), self.job.source.name.to_string(), "--no-cursor".to_owned()];
+        let mut args = vec!["send".to_owned(), self.job.source.name.to_string(), "--no-cursor".to_owned()];
         args.extend(self.job.send_options.iter().cloned());
         let mut list = None;
         match plan {

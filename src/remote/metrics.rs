@@ -91,11 +91,7 @@ fn text(old: &str, run: &Run) -> String {
     let done = |value: fn(&Done) -> String| run.done.map(value);
     let metrics = [
         ("last_run_timestamp_seconds", "When the last run ended, whatever came of it.", Some(end.clone())),
-        (
-            "last_run_success",
-            "Whether the last run succeeded.",
-            Some(u8::from(run.succeeded).to_string()),
-        ),
+        ("last_run_success", "Whether the last run succeeded.", Some(u8::from(run.succeeded).to_string())),
         (
             "duration_seconds",
             "How long the last run took, hooks included.",
@@ -183,7 +179,14 @@ mod tests {
     fn at(second: i64, done: Option<&Done>) -> Run<'_> {
         let end = Timestamp::from_second(second).unwrap();
         let succeeded = done.is_some_and(|done| done.point.suspect.is_none());
-        Run { source: "vm1:vol", repository: "/srv/vol", end, duration: Duration::from_millis(1500), done, succeeded }
+        Run {
+            source: "vm1:vol",
+            repository: "/srv/vol",
+            end,
+            duration: Duration::from_millis(1500),
+            done,
+            succeeded,
+        }
     }
 
     const LABELS: &str = "{source=\"vm1:vol\",repository=\"/srv/vol\"}";

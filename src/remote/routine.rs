@@ -122,10 +122,7 @@ impl Routine {
             ("ERA_HOOK", Some(hook.name.to_owned())),
             ("ERA_SOURCE", Some(self.source())),
             ("ERA_REPOSITORY", Some(self.repository())),
-            (
-                "ERA_RESULT",
-                result.map(|_| if error.is_none() { "success" } else { "failure" }.to_owned()),
-            ),
+            ("ERA_RESULT", result.map(|_| if error.is_none() { "success" } else { "failure" }.to_owned())),
             ("ERA_POINT", done.map(|done| done.point.id.to_string())),
             ("ERA_ERROR", error),
         ]

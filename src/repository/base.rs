@@ -45,7 +45,8 @@ pub fn give(
     if manifest.points.is_empty() {
         hash_image(repository, manifest, progress)?;
         // Now it is known to hold what the hashes say.
-        manifest.base = Some(write_list(repository, manifest, Sample { trust: Trust::Recorded, ..list }, output)?);
+        manifest.base =
+            Some(write_list(repository, manifest, Sample { trust: Trust::Recorded, ..list }, output)?);
     } else {
         manifest.base = Some(write_list(repository, manifest, list, output)?);
     }
@@ -116,9 +117,9 @@ impl Listed {
 
     fn of(&mut self, unit: u64) -> anyhow::Result<UnitHash> {
         match self {
-            Listed::Recorded(hashes) => hashes
-                .get(unit)?
-                .context("the file of hashes is too short; era verify says what is damaged"),
+            Listed::Recorded(hashes) => {
+                hashes.get(unit)?.context("the file of hashes is too short; era verify says what is damaged")
+            }
             Listed::Reread(view, buf) => match look_at(view, unit, buf)? {
                 UnitState::Good(hash) => Ok(hash),
                 UnitState::Damaged(_) => Ok(UNKNOWN),

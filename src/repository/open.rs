@@ -144,7 +144,9 @@ impl Repository {
                     // Whoever reads meanwhile may have read what was undone: a manifest that is another file tells.
                     .and_then(|()| manifest.write(&self.path))
                     .map_err(|e| match reserve::is_full(&e) {
-                        true => e.context("an interrupted run cannot be undone before there is more room on this disk"),
+                        true => e.context(
+                            "an interrupted run cannot be undone before there is more room on this disk",
+                        ),
                         false => e,
                     })?;
                 // It goes last: as long as it is there, all this is done again.

@@ -38,7 +38,7 @@ pub fn give_up(repository: &Path) -> anyhow::Result<bool> {
 
 /// Whether there was no room.
 pub fn is_full(e: &anyhow::Error) -> bool {
-    e.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).any(|e| {
-        matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-    })
+    e.chain()
+        .filter_map(|cause| cause.downcast_ref::<io::Error>())
+        .any(|e| matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
 }

@@ -19,8 +19,8 @@ use super::hashes::{Hashes, UnitHash, hash};
 use super::layout;
 use super::manifest::{Manifest, Point};
 use super::points::{Selector, find};
-use super::undo::index::Entry;
 use super::undo::Undo;
+use super::undo::index::Entry;
 
 /// A point, open for reading. The repository must be held open for as long.
 #[derive(Debug)]

@@ -156,7 +156,10 @@ fn a_list_that_is_longer_than_all_pipes() {
     device.write_some(3);
     other.sends(b"", "exit 1");
     // A sender that wants to be received before it reads on.
-    other.script("era", "case $* in *--compare*) head -c 64 >list; cat difference; cat >>list;; *) exit 1;; esac");
+    other.script(
+        "era",
+        "case $* in *--compare*) head -c 64 >list; cat difference; cat >>list;; *) exit 1;; esac",
+    );
     let difference = device.difference(&bench.list(), &before);
     fs::write(other.path("difference"), difference).unwrap();
     succeeded(&other.backup(&bench, &[]));

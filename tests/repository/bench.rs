@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use era::blockio::Piece;
 use era::runs::Run;
-use era::stream::{AUDIT, Audit, BASE, Consistency, Encode, EncoderV2, HashListHeader, HashListWriter, Header, Kind};
+use era::stream::{
+    AUDIT, Audit, BASE, Consistency, Encode, EncoderV2, HashListHeader, HashListWriter, Header, Kind,
+};
 use era::units::{Era, Extent};
 use uuid::Uuid;
 

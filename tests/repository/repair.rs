@@ -71,10 +71,7 @@ fn what_comes_back_is_right_in_every_point_that_has_it() {
     bench.check_tidy();
     let out = bench.run(&["points", "--json", "REPO"], b"", None);
     let json: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
-    assert_eq!(
-        json["points"][3]["note"],
-        "repair; 3 damaged blocks of the image are again what they were"
-    );
+    assert_eq!(json["points"][3]["note"], "repair; 3 damaged blocks of the image are again what they were");
     assert_eq!(json["points"][3]["changed_bytes"], 0);
     // The list was good for one stream.
     bench.run(&["receive", "REPO"], &stream, None).expect_error("has changed since");

@@ -118,7 +118,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         let _ = emulate_default_handler(signal);
     }
     let done = result?;
-    if args.json { print_json(&done)? } else { tell(&done) }
+    if args.json {
+        print_json(&done)?
+    } else {
+        tell(&done)
+    }
     match done.trouble() {
         None => Ok(()),
         Some(trouble) => bail!("backup of {}: {trouble}", routine.source()),

@@ -100,7 +100,9 @@ impl Undo {
 /// What was opened, unless it is not there.
 fn if_there<T>(opened: anyhow::Result<T>) -> anyhow::Result<Option<T>> {
     match opened {
-        Err(e) if e.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::NotFound) => Ok(None),
+        Err(e) if e.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::NotFound) => {
+            Ok(None)
+        }
         opened => opened.map(Some),
     }
 }

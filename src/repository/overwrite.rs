@@ -24,7 +24,7 @@ pub struct Overwriter {
     pub image: RepoFile,
     /// Whether what is overwritten may have to be put back.
     may_be_undone: bool,
-    /// Ranges of zeros that still have room.
+    /// Ranges that were zeros when they were written, and still have room.
     held: Vec<Extent>,
 }
 
@@ -75,10 +75,33 @@ impl Overwriter {
     pub fn give_back(&mut self) {
         for extent in std::mem::take(&mut self.held) {
             // It costs room, nothing else.
-            if let Err(e) = self.image.zero(extent) {
+            if let Err(e) = self.punch_zeros(extent) {
                 report::warn(format_args!("{e:#}"));
                 return;
             }
         }
+    }
+
+    /// Makes holes of what is zeros in a range. A later pass of the stream may have brought data for some of it: what is
+    /// there by now decides, not what was noted.
+    fn punch_zeros(&self, extent: Extent) -> anyhow::Result<()> {
+        let mut buf = vec![0; HOLE_BYTES];
+        let mut zeros = Extent { offset: extent.offset, len: 0 };
+        while zeros.end() < extent.end() {
+            let len = (extent.end() - zeros.end()).min(HOLE_BYTES as u64);
+            let piece = &mut buf[..usize::try_from(len)?];
+            self.image.read(piece, zeros.end())?;
+            if is_zero(piece) {
+                zeros.len += len;
+            } else {
+                self.punch(zeros)?;
+                zeros = Extent { offset: zeros.end() + len, len: 0 };
+            }
+        }
+        self.punch(zeros)
+    }
+
+    fn punch(&self, extent: Extent) -> anyhow::Result<()> {
+        if extent.len == 0 { Ok(()) } else { self.image.zero(extent) }
     }
 }

@@ -166,6 +166,30 @@ impl Device {
         self.stream_with(&header, &runs, Some((AUDIT, &audit.pack())))
     }
 
+    /// What was written since the last stream, in passes: each sends what is written before it, and after the pass before.
+    pub fn in_passes(&mut self, passes: &[&dyn Fn(&mut Self)]) -> Vec<u8> {
+        let header = self.header(Kind::Increment, self.era);
+        self.era += 1;
+        let mut bytes = Vec::new();
+        let mut encoder = EncoderV2::new(&mut bytes, &header, None, Era(self.era)).unwrap();
+        for pass in passes {
+            pass(self);
+            let mut changed = std::mem::take(&mut self.changed);
+            changed.sort_unstable();
+            changed.dedup();
+            for block in changed {
+                let begin = block * BLOCK;
+                let extent = Extent { offset: begin, len: BLOCK.min(self.bytes.len() as u64 - begin) };
+                let bytes = &self.bytes[begin as usize..extent.end() as usize];
+                encoder.piece(&Piece { extent, offset: begin, bytes }).unwrap();
+            }
+        }
+        encoder.conclude(Era(self.era), passes.len() as u32, 1000);
+        encoder.finish().unwrap();
+        drop(encoder);
+        bytes
+    }
+
     fn stream(&self, header: &Header, runs: &[Run]) -> Vec<u8> {
         self.stream_with(header, runs, None)
     }

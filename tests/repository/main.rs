@@ -13,6 +13,7 @@ mod damage;
 mod growth;
 mod life;
 mod locks;
+mod passes;
 mod readers;
 mod refusals;
 mod repair;

@@ -132,8 +132,8 @@ impl Repository {
                     "{}: an interrupted run is undone; it is at point {last} again",
                     self.path.display()
                 ));
-                let image = RepoFile::open(&layout::image(&self.path))?;
-                let hashes = Hashes::open(&layout::hashes(&self.path))?;
+                let image = RepoFile::open_there(&layout::image(&self.path))?;
+                let hashes = Hashes::open_there(&layout::hashes(&self.path))?;
                 roll_back(&journal, &image, &hashes, manifest.unit_bytes)
                     // Whoever reads meanwhile may have read what was undone: a manifest that is another file tells.
                     .and_then(|()| manifest.write(&self.path))

@@ -6,6 +6,8 @@
 
 use std::path::Path;
 
+use anyhow::bail;
+
 use super::file::RepoFile;
 use super::layout;
 use crate::report;
@@ -18,6 +20,19 @@ const HOLE_BYTES: usize = 64 << 10;
 /// Ranges that are remembered until the end: a MiB of them. Further ones become holes at once.
 const MAX_HELD: usize = 1 << 16;
 
+/// Refuses an image that has not all of the device: what is missing would become zeros.
+pub fn check_whole(image: &RepoFile, device_bytes: u64) -> anyhow::Result<()> {
+    let has = image.len()?;
+    if has < device_bytes {
+        bail!(
+            "{}: has {has} bytes, must have {device_bytes}: it was cut short; put it back, or fill it with what the device \
+             still has, with era verify REPO SOURCE --repair",
+            image.path().display()
+        );
+    }
+    Ok(())
+}
+
 /// An image that is being overwritten.
 pub struct Overwriter {
     /// The file itself.
@@ -29,9 +44,10 @@ pub struct Overwriter {
 }
 
 impl Overwriter {
-    /// Opens the image of a repository.
+    /// Opens the image of a repository, of which a new one is made only where there is nothing yet to be undone.
     pub fn open(repository: &Path, may_be_undone: bool) -> anyhow::Result<Self> {
-        let image = RepoFile::open(&layout::image(repository))?;
+        let path = layout::image(repository);
+        let image = if may_be_undone { RepoFile::open_there(&path) } else { RepoFile::open(&path) }?;
         Ok(Self { image, may_be_undone, held: Vec::new() })
     }
 

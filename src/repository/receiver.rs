@@ -17,7 +17,7 @@ use super::hashes::{Hashes, UnitHash, ZeroHash, hash};
 use super::layout;
 use super::manifest::{Manifest, Point};
 use super::open::Repository;
-use super::overwrite::Overwriter;
+use super::overwrite::{Overwriter, check_whole};
 use super::undo::{BATCH_BYTES, UndoWriter};
 use super::verify::is_unreadable;
 use crate::report;
@@ -85,7 +85,17 @@ impl Receiver {
         file::make_dir(&layout::undo_directory(&path))?;
         manifest.reserve_room(&path)?;
         let mirror = Overwriter::open(&path, before.is_some())?;
-        let hashes = Hashes::open(&layout::hashes(&path))?;
+        let hashes = match before {
+            Some(_) => Hashes::open_there(&layout::hashes(&path))?,
+            None => Hashes::open(&layout::hashes(&path))?,
+        };
+        if let Some(before) = before {
+            hashes.check_len(before.units())?;
+            // What mends fills it; where nothing is to be mended, the list was refused.
+            if header.kind != Kind::Difference {
+                check_whole(&mirror.image, before.device_bytes)?;
+            }
+        }
         let undo = match (before, manifest.last()) {
             (Some(before), Some(last)) => {
                 let to = layout::undo(&path, last.id, manifest.next_id);

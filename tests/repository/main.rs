@@ -13,6 +13,7 @@ mod damage;
 mod growth;
 mod life;
 mod locks;
+mod lost;
 mod passes;
 mod readers;
 mod refusals;

@@ -367,7 +367,21 @@ impl Units for Receiver {
         match self.batch.get(&unit) {
             Some((Content::Data(bytes), _)) => buf.copy_from_slice(bytes),
             Some((Content::Zeros, _)) => buf.fill(0),
-            None => self.mirror.image.read(buf, self.geometry.extent(unit).offset)?,
+            None => {
+                let extent = self.geometry.extent(unit);
+                self.mirror.image.read(buf, extent.offset)?;
+                // With a hash made of both, damage in the one part would be taken for what the device has. Of a first copy
+                // that was interrupted, no hash is known.
+                if self.before.is_some() && self.hashes.get(unit)? != Some(hash(buf)) {
+                    bail!(
+                        "{}: bytes {} to {} are not what they were, and the stream has only a part of them; era verify \
+                         REPO SOURCE --repair gets back what the device still has",
+                        self.mirror.image.path().display(),
+                        extent.offset,
+                        extent.end()
+                    );
+                }
+            }
         }
         Ok(())
     }

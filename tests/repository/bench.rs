@@ -155,6 +155,21 @@ impl Device {
         bytes
     }
 
+    /// An increment that has these bytes, which need not be whole blocks.
+    pub fn increment_of(&mut self, range: std::ops::Range<u64>) -> Vec<u8> {
+        let header = self.header(Kind::Increment, self.era);
+        self.era += 1;
+        self.changed.clear();
+        let mut bytes = Vec::new();
+        let mut encoder = EncoderV2::new(&mut bytes, &header, None, Era(self.era)).unwrap();
+        let extent = Extent { offset: range.start, len: range.end - range.start };
+        let contents = &self.bytes[range.start as usize..range.end as usize];
+        encoder.piece(&Piece { extent, offset: extent.offset, bytes: contents }).unwrap();
+        encoder.finish().unwrap();
+        drop(encoder);
+        bytes
+    }
+
     /// What was written since the last stream, and what an audit has found.
     pub fn audited_increment(&mut self, audit: &Audit) -> Vec<u8> {
         let mut changed = std::mem::take(&mut self.changed);

@@ -16,7 +16,7 @@ type Jobs<J, R> = (J, SyncSender<R>);
 /// Jobs under way, and the threads that do them.
 pub struct Workers<J, R> {
     /// Makes what does the work, for each thread its own.
-    make: Box<dyn Fn() -> Work<J, R>>,
+    make: Box<dyn Fn() -> Work<J, R> + Send>,
     /// The caller's own.
     here: Option<Work<J, R>>,
     most: usize,
@@ -36,7 +36,7 @@ enum Outcome<R> {
 
 impl<J: Send + 'static, R: Send + 'static> Workers<J, R> {
     /// At most so many threads, which are started with the first job that is handed to them.
-    pub fn new(most: usize, make: impl Fn() -> Work<J, R> + 'static) -> Self {
+    pub fn new(most: usize, make: impl Fn() -> Work<J, R> + Send + 'static) -> Self {
         Self { make: Box::new(make), here: None, most, threads: None, results: VecDeque::new() }
     }
 

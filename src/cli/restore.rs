@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! `era restore`: a point goes back onto a device, or into a file.
 
+use std::fs;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
@@ -70,6 +72,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         let units = rewind.units.runs().flat_map(|run| run.begin..run.end);
         restore(&mut view, &target, false, units, &progress).with_context(name)?
     } else {
+        refuse_own(&path, &args.target)?;
         let (target, blank) = open_target(&args.target, args.force)?;
         explain()?;
         let progress = Progress::new(when, Some(geometry.device_bytes));
@@ -86,10 +89,35 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A file of the repository, or the device that its image is on, would be lost as soon as it is opened.
+fn refuse_own(repository: &Path, target: &Path) -> anyhow::Result<()> {
+    let is_same = |a: &Path, b: &Path| match (fs::metadata(a), fs::metadata(b)) {
+        (Ok(a), Ok(b)) if a.file_type().is_block_device() => {
+            a.rdev() == b.rdev() && b.file_type().is_block_device()
+        }
+        (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
+        _ => false,
+    };
+    // A file that is not there yet is where its directory is.
+    let place = target.canonicalize().or_else(|e| match target.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new(".").canonicalize(),
+        Some(parent) => parent.canonicalize(),
+        None => Err(e),
+    });
+    let own = repository.canonicalize().with_context(|| repository.display().to_string())?;
+    if is_same(target, &own.join("image")) || place.is_ok_and(|place| place.starts_with(&own)) {
+        bail!(
+            "{}: is a part of the repository; restore to another place, and copy that if need be",
+            target.display()
+        );
+    }
+    Ok(())
+}
+
 /// Opens a target; says whether it reads as zeros until something is written.
 fn open_target(path: &Path, force: bool) -> anyhow::Result<(Destination, bool)> {
     let name = || path.display().to_string();
-    let is_file = std::fs::metadata(path).map(|metadata| metadata.is_file());
+    let is_file = fs::metadata(path).map(|metadata| metadata.is_file());
     if is_file.as_ref().is_ok_and(|&is_file| is_file) && !force {
         bail!("{}: is there already; pass --force to overwrite it", name());
     }

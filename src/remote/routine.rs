@@ -158,6 +158,8 @@ impl Routine {
     }
 }
 
+/// What is wrong with the point comes first: it is the worse of the two.
 fn incomplete(done: &Done) -> String {
-    format!("point {} was added, but not all else was done", done.point.id)
+    let trouble = done.trouble().map_or(String::new(), |trouble| format!("{trouble}; "));
+    format!("{trouble}point {} was added, but not all else was done", done.point.id)
 }

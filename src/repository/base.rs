@@ -14,6 +14,7 @@ use super::hashes::{Hashes, UnitHash, ZeroHash, hash};
 use super::layout;
 use super::manifest::Manifest;
 use super::open::Repository;
+use super::overwrite::check_whole;
 use super::points::Selector;
 use super::verify::problem_of;
 use super::view::View;
@@ -48,6 +49,9 @@ pub fn give(
         manifest.base =
             Some(write_list(repository, manifest, Sample { trust: Trust::Recorded, ..list }, output)?);
     } else {
+        if trust == Trust::Recorded {
+            check_whole(&RepoFile::open_to_read(&layout::image(&repository.path))?, manifest.device_bytes)?;
+        }
         manifest.base = Some(write_list(repository, manifest, list, output)?);
     }
     manifest.write(&repository.path)

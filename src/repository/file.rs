@@ -9,7 +9,7 @@ use std::io;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
 use crate::blockio::{Destination, ReadAt, WriteAt, read_exact, write_full};
 use crate::units::Extent;
@@ -28,6 +28,17 @@ impl RepoFile {
             step();
         }
         Self::with(path, Destination::open_both)
+    }
+
+    /// Opens a file that must be there to read and write.
+    pub fn open_there(path: &Path) -> anyhow::Result<Self> {
+        if !path.try_exists().with_context(|| path.display().to_string())? {
+            bail!(
+                "{}: is not there, or leads nowhere: a part of the repository is missing; put it back",
+                path.display()
+            );
+        }
+        Self::open(path)
     }
 
     /// Opens a file to read.

@@ -6,6 +6,8 @@
 use std::cell::RefCell;
 use std::path::Path;
 
+use anyhow::bail;
+
 use super::file::RepoFile;
 
 /// BLAKE3 of the bytes of a unit.
@@ -66,6 +68,11 @@ impl Hashes {
         RepoFile::open(path).map(Self::new)
     }
 
+    /// Opens it for reading and writing; it must be there.
+    pub fn open_there(path: &Path) -> anyhow::Result<Self> {
+        RepoFile::open_there(path).map(Self::new)
+    }
+
     /// Opens it for reading.
     pub fn open_to_read(path: &Path) -> anyhow::Result<Self> {
         RepoFile::open_to_read(path).map(Self::new)
@@ -105,6 +112,18 @@ impl Hashes {
         for run in hashes.chunk_by(|(a, _), (b, _)| a + 1 == *b) {
             let bytes: Vec<u8> = run.iter().flat_map(|(_, hash)| hash).copied().collect();
             self.file.write(&bytes, run[0].0 * HASH_BYTES as u64)?;
+        }
+        Ok(())
+    }
+
+    /// Refuses a file that has not a hash for each of so many units.
+    pub fn check_len(&self, units: u64) -> anyhow::Result<()> {
+        let (has, must) = (self.file.len()?, units * HASH_BYTES as u64);
+        if has < must {
+            bail!(
+                "{}: has {has} bytes, must have {must}: it was cut short; put it back",
+                self.file.path().display()
+            );
         }
         Ok(())
     }

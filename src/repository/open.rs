@@ -78,26 +78,20 @@ impl Repository {
     }
 
     fn lock(path: &Path, access: Access) -> anyhow::Result<Self> {
-        let mut locks = Vec::new();
         let (work, readers) = (layout::lock(path), layout::readers_lock(path));
-        if access != Access::Read {
-            let file = open_lock(&work)?;
-            lock(&file, &work)?;
-            locks.push(file);
-        }
-        match access {
+        let locks = match access {
             Access::Read => {
                 let file = open_lock(&readers)?;
                 lock_shared(&file, &readers)?;
-                locks.push(file);
+                vec![file]
             }
-            Access::Prune => {
-                let file = open_lock(&readers)?;
-                lock(&file, &readers)?;
-                locks.push(file);
+            Access::Write => {
+                let file = open_lock(&work)?;
+                lock(&file, &work)?;
+                vec![file]
             }
-            Access::Write => {}
-        }
+            Access::Prune => lock_both(&work, &readers)?,
+        };
         Self::with(path, access, locks)
     }
 
@@ -138,8 +132,8 @@ impl Repository {
                     "{}: an interrupted run is undone; it is at point {last} again",
                     self.path.display()
                 ));
-                let image = RepoFile::open(&layout::image(&self.path))?;
-                let hashes = Hashes::open(&layout::hashes(&self.path))?;
+                let image = RepoFile::open_there(&layout::image(&self.path))?;
+                let hashes = Hashes::open_there(&layout::hashes(&self.path))?;
                 roll_back(&journal, &image, &hashes, manifest.unit_bytes)
                     // Whoever reads meanwhile may have read what was undone: a manifest that is another file tells.
                     .and_then(|()| manifest.write(&self.path))
@@ -161,6 +155,21 @@ impl Repository {
             file::sync_dir(&directory)?;
         }
         file::remove(&layout::new_manifest(&self.path))
+    }
+}
+
+/// Takes both locks, and holds neither while it waits for the other. A mount may be there for days, and no backup is to wait
+/// for that; and the reader may be the list of a backup whose receiver, which comes after it, needs the other lock.
+fn lock_both(work: &Path, readers: &Path) -> anyhow::Result<Vec<File>> {
+    let (mut first, mut second) = (work, readers);
+    loop {
+        let (file, other) = (open_lock(first)?, open_lock(second)?);
+        lock(&file, first)?;
+        if try_lock(&other, second)?.is_ok() {
+            return Ok(vec![file, other]);
+        }
+        // The next time, the one that is taken is waited for.
+        (first, second) = (second, first);
     }
 }
 

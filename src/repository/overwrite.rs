@@ -6,6 +6,8 @@
 
 use std::path::Path;
 
+use anyhow::bail;
+
 use super::file::RepoFile;
 use super::layout;
 use crate::report;
@@ -18,20 +20,34 @@ const HOLE_BYTES: usize = 64 << 10;
 /// Ranges that are remembered until the end: a MiB of them. Further ones become holes at once.
 const MAX_HELD: usize = 1 << 16;
 
+/// Refuses an image that has not all of the device: what is missing would become zeros.
+pub fn check_whole(image: &RepoFile, device_bytes: u64) -> anyhow::Result<()> {
+    let has = image.len()?;
+    if has < device_bytes {
+        bail!(
+            "{}: has {has} bytes, must have {device_bytes}: it was cut short; put it back, or fill it with what the device \
+             still has, with era verify REPO SOURCE --repair",
+            image.path().display()
+        );
+    }
+    Ok(())
+}
+
 /// An image that is being overwritten.
 pub struct Overwriter {
     /// The file itself.
     pub image: RepoFile,
     /// Whether what is overwritten may have to be put back.
     may_be_undone: bool,
-    /// Ranges of zeros that still have room.
+    /// Ranges that were zeros when they were written, and still have room.
     held: Vec<Extent>,
 }
 
 impl Overwriter {
-    /// Opens the image of a repository.
+    /// Opens the image of a repository, of which a new one is made only where there is nothing yet to be undone.
     pub fn open(repository: &Path, may_be_undone: bool) -> anyhow::Result<Self> {
-        let image = RepoFile::open(&layout::image(repository))?;
+        let path = layout::image(repository);
+        let image = if may_be_undone { RepoFile::open_there(&path) } else { RepoFile::open(&path) }?;
         Ok(Self { image, may_be_undone, held: Vec::new() })
     }
 
@@ -75,10 +91,33 @@ impl Overwriter {
     pub fn give_back(&mut self) {
         for extent in std::mem::take(&mut self.held) {
             // It costs room, nothing else.
-            if let Err(e) = self.image.zero(extent) {
+            if let Err(e) = self.punch_zeros(extent) {
                 report::warn(format_args!("{e:#}"));
                 return;
             }
         }
+    }
+
+    /// Makes holes of what is zeros in a range. A later pass of the stream may have brought data for some of it: what is
+    /// there by now decides, not what was noted.
+    fn punch_zeros(&self, extent: Extent) -> anyhow::Result<()> {
+        let mut buf = vec![0; HOLE_BYTES];
+        let mut zeros = Extent { offset: extent.offset, len: 0 };
+        while zeros.end() < extent.end() {
+            let len = (extent.end() - zeros.end()).min(HOLE_BYTES as u64);
+            let piece = &mut buf[..usize::try_from(len)?];
+            self.image.read(piece, zeros.end())?;
+            if is_zero(piece) {
+                zeros.len += len;
+            } else {
+                self.punch(zeros)?;
+                zeros = Extent { offset: zeros.end() + len, len: 0 };
+            }
+        }
+        self.punch(zeros)
+    }
+
+    fn punch(&self, extent: Extent) -> anyhow::Result<()> {
+        if extent.len == 0 { Ok(()) } else { self.image.zero(extent) }
     }
 }

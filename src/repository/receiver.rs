@@ -14,9 +14,9 @@ use super::hashes::{Hashes, UnitHash, ZeroHash, hash};
 use super::layout;
 use super::manifest::{Manifest, Point};
 use super::open::Repository;
-use super::overwrite::Overwriter;
+use super::overwrite::{Overwriter, check_whole};
 use super::stage::Stage;
-use super::store::{Batch, Store};
+use super::store::{Batch, Store, check_base};
 use super::undo::{BATCH_BYTES, UndoWriter};
 use crate::report;
 use crate::runs::{BlockSet, Run};
@@ -75,7 +75,17 @@ impl Receiver {
         file::make_dir(&layout::undo_directory(&path))?;
         manifest.reserve_room(&path)?;
         let mirror = Overwriter::open(&path, before.is_some())?;
-        let hashes = Hashes::open(&layout::hashes(&path))?;
+        let hashes = match before {
+            Some(_) => Hashes::open_there(&layout::hashes(&path))?,
+            None => Hashes::open(&layout::hashes(&path))?,
+        };
+        if let Some(before) = before {
+            hashes.check_len(before.units())?;
+            // What mends fills it; where nothing is to be mended, the list was refused.
+            if header.kind != Kind::Difference {
+                check_whole(&mirror.image, before.device_bytes)?;
+            }
+        }
         let undo = match (before, manifest.last()) {
             (Some(before), Some(last)) => {
                 let to = layout::undo(&path, last.id, manifest.next_id);
@@ -95,12 +105,7 @@ impl Receiver {
             mended: 0,
         };
         let resized = store.resize()?;
-        for unit in resized.begin..resized.end {
-            let content = store.resized(unit)?;
-            let (content, hash) = hashed(content, geometry.extent(unit).len, &mut ZeroHash::default());
-            store.take(BTreeMap::from([(unit, (content, hash))]))?;
-        }
-        Ok(Self {
+        let mut receiver = Self {
             repository,
             manifest,
             geometry,
@@ -111,7 +116,11 @@ impl Receiver {
             zero_hash: ZeroHash::default(),
             base,
             audit: None,
-        })
+        };
+        for (unit, content) in resized {
+            receiver.put(unit, content)?;
+        }
+        Ok(receiver)
     }
 
     /// How the device of the stream is divided up.
@@ -224,8 +233,14 @@ impl Units for Receiver {
             Some((Content::Zeros, _)) => buf.fill(0),
             None => {
                 self.stage.settle()?;
-                let image = RepoFile::open_to_read(&layout::image(&self.repository.path))?;
-                image.read(buf, self.geometry.extent(unit).offset)?;
+                let (path, extent) = (layout::image(&self.repository.path), self.geometry.extent(unit));
+                let image = RepoFile::open_to_read(&path)?;
+                image.read(buf, extent.offset)?;
+                // Of a first copy that was interrupted, no hash is known.
+                if !self.is_first {
+                    let hashes = Hashes::open_to_read(&layout::hashes(&self.repository.path))?;
+                    check_base(&image, &hashes, unit, extent, buf)?;
+                }
             }
         }
         Ok(())

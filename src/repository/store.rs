@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, bail};
 
 use super::assemble::Content;
+use super::file::RepoFile;
 use super::geometry::Geometry;
 use super::hashes::{Hashes, UnitHash, hash};
 use super::overwrite::Overwriter;
@@ -41,8 +42,9 @@ pub struct Store {
 }
 
 impl Store {
-    /// Image and hashes get the size of the stream's device. Returns the units that begin or end elsewhere now.
-    pub fn resize(&mut self) -> anyhow::Result<Run> {
+    /// Image and hashes get the size of the stream's device. Returns the units that begin or end elsewhere now, and what they
+    /// are to hold: of the last one what it held up to the old end, and zeros.
+    pub fn resize(&mut self) -> anyhow::Result<impl Iterator<Item = (u64, Content)> + use<>> {
         let run = self.before.map_or(Run { begin: 0, end: 0 }, |before| before.resized(&self.geometry));
         let mut bytes = 0;
         for unit in run.begin..run.end {
@@ -53,6 +55,10 @@ impl Store {
             }
         }
         self.barrier()?;
+        // At most one unit was there before, and is shorter or longer now.
+        let there = self.before.map_or(0, |before| before.units()).min(self.geometry.units());
+        let last = there.checked_sub(1).filter(|unit| (run.begin..run.end).contains(unit));
+        let last = last.map(|unit| Ok::<_, anyhow::Error>((unit, self.cut(unit)?))).transpose()?;
         let image = &self.mirror.image;
         if image.can_grow() {
             image.set_len(self.geometry.device_bytes)?;
@@ -65,17 +71,17 @@ impl Store {
             );
         }
         self.hashes.set_units(self.geometry.units())?;
-        Ok(Run { begin: run.begin, end: run.end.min(self.geometry.units()) })
+        let new = there.max(run.begin)..run.end.min(self.geometry.units());
+        Ok(last.into_iter().chain(new.map(|unit| (unit, Content::Zeros))))
     }
 
-    /// What a unit that ends elsewhere now is to hold: what it held up to the old end, and zeros.
-    pub fn resized(&self, unit: u64) -> anyhow::Result<Content> {
-        let Some(before) = self.before.filter(|before| unit < before.units()) else {
-            return Ok(Content::Zeros);
-        };
-        let mut bytes = self.buffer(unit)?;
-        let known = usize::try_from(before.extent(unit).len)?.min(bytes.len());
-        self.mirror.image.read(&mut bytes[..known], self.geometry.extent(unit).offset)?;
+    /// What a unit held, cut or lengthened to what it is now.
+    fn cut(&self, unit: u64) -> anyhow::Result<Content> {
+        let extent = self.before.map_or(self.geometry.extent(unit), |before| before.extent(unit));
+        let mut bytes = vec![0; usize::try_from(extent.len)?];
+        self.mirror.image.read(&mut bytes, extent.offset)?;
+        check_base(&self.mirror.image, &self.hashes, unit, extent, &bytes)?;
+        bytes.resize(usize::try_from(self.geometry.extent(unit).len)?, 0);
         Ok(Content::Data(bytes))
     }
 
@@ -185,4 +191,25 @@ impl Store {
         self.hashes.sync()?;
         Ok(held_bytes)
     }
+}
+
+/// Bytes that a unit keeps a part of must be what they were: with a hash made anew, damage would be taken for what the device
+/// has.
+pub fn check_base(
+    image: &RepoFile,
+    hashes: &Hashes,
+    unit: u64,
+    extent: Extent,
+    bytes: &[u8],
+) -> anyhow::Result<()> {
+    if hashes.get(unit)? == Some(hash(bytes)) {
+        return Ok(());
+    }
+    bail!(
+        "{}: bytes {} to {} are not what they were, and the stream has only a part of them; era verify REPO SOURCE \
+         --repair gets back what the device still has",
+        image.path().display(),
+        extent.offset,
+        extent.end()
+    )
 }

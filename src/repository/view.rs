@@ -233,8 +233,9 @@ impl View {
         let path = layout::undo(&self.repository, last.id, manifest.next_id);
         let geometry = Geometry::new(last.device_bytes, manifest.unit_bytes)?;
         self.journal = Undo::open_growing(&path, geometry)?;
-        // There is none: but one that is gone by now was there when the image was read, if the manifest was replaced since.
-        Ok(is_stale || (self.journal.is_none() && self.current.is_replaced()?))
+        // There is none, or another one: but one that is gone by now was there when the image was read, if the manifest was
+        // replaced since.
+        Ok(is_stale || self.current.is_replaced()?)
     }
 }
 

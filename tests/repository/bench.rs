@@ -167,6 +167,21 @@ impl Device {
         bytes
     }
 
+    /// An increment that has these bytes, which need not be whole blocks.
+    pub fn increment_of(&mut self, range: std::ops::Range<u64>) -> Vec<u8> {
+        let header = self.header(Kind::Increment, self.era);
+        self.era += 1;
+        self.changed.clear();
+        let mut bytes = Vec::new();
+        let mut encoder = EncoderV2::new(&mut bytes, &header, None, Era(self.era)).unwrap();
+        let extent = Extent { offset: range.start, len: range.end - range.start };
+        let contents = &self.bytes[range.start as usize..range.end as usize];
+        encoder.piece(&Piece { extent, offset: extent.offset, bytes: contents }).unwrap();
+        encoder.finish().unwrap();
+        drop(encoder);
+        bytes
+    }
+
     /// What was written since the last stream, and what an audit has found.
     pub fn audited_increment(&mut self, audit: &Audit) -> Vec<u8> {
         let mut changed = std::mem::take(&mut self.changed);
@@ -176,6 +191,30 @@ impl Device {
         let header = self.header(Kind::Increment, self.era);
         self.era += 1;
         self.stream_with(&header, &runs, Some((AUDIT, &audit.pack())))
+    }
+
+    /// What was written since the last stream, in passes: each sends what is written before it, and after the pass before.
+    pub fn in_passes(&mut self, passes: &[&dyn Fn(&mut Self)]) -> Vec<u8> {
+        let header = self.header(Kind::Increment, self.era);
+        self.era += 1;
+        let mut bytes = Vec::new();
+        let mut encoder = EncoderV2::new(&mut bytes, &header, None, Era(self.era)).unwrap();
+        for pass in passes {
+            pass(self);
+            let mut changed = std::mem::take(&mut self.changed);
+            changed.sort_unstable();
+            changed.dedup();
+            for block in changed {
+                let begin = block * BLOCK;
+                let extent = Extent { offset: begin, len: BLOCK.min(self.bytes.len() as u64 - begin) };
+                let bytes = &self.bytes[begin as usize..extent.end() as usize];
+                encoder.piece(&Piece { extent, offset: begin, bytes }).unwrap();
+            }
+        }
+        encoder.conclude(Era(self.era), passes.len() as u32, 1000);
+        encoder.finish().unwrap();
+        drop(encoder);
+        bytes
     }
 
     fn stream(&self, header: &Header, runs: &[Run]) -> Vec<u8> {

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
+use era::stream::Audit;
 use rustix::fs::{FlockOperation, flock};
 
 use crate::backup::{Other, succeeded};
@@ -199,6 +200,20 @@ fn hooks_that_fail_or_take_too_long() {
         "point 1 was added, but not all else was done: after_cut (exit 4): failed with status 4",
     );
     assert_eq!(night.bench.ids(), [1]);
+}
+
+#[test]
+fn what_fails_after_a_suspect_point_does_not_hide_it() {
+    let mut night = Night::new();
+    night.write("[hooks]\nafter_cut = \"[ $ERA_RESULT = success ] || exit 4\"\n");
+    succeeded(&night.backup(&[]));
+    night.device.write(9, false);
+    let audit = Audit { first: 0, stride: 1, checked: 40, differing: 1, units: vec![5] };
+    let stream = night.device.audited_increment(&audit);
+    night.other.sends(&stream, "");
+    let out = night.backup(&[]);
+    last_line(&out, "point 2 was added, but not all else was done: after_cut ");
+    last_line(&out, "point 2 is SUSPECT: 1 of 40 blocks");
 }
 
 #[test]

@@ -45,6 +45,8 @@ fn streams_with_a_flipped_bit() {
     bench.check_tidy();
 }
 
+// One range is a list of one.
+#[allow(clippy::single_range_in_vec_init)]
 #[test]
 fn a_full_stream_that_leaves_something_out() {
     let (mut bench, mut device) = (Bench::new(), Device::new(40_960));

@@ -58,15 +58,20 @@ impl Running {
         self
     }
 
-    /// It says for whom it waits, a process or a command, and does.
-    #[track_caller]
-    fn waits_for(mut self, whom: &str) -> Self {
+    /// The first line that it says, and nothing of what follows.
+    fn says(&mut self) -> String {
         let (mut said, mut byte) = (String::new(), [0]);
-        // The line, and nothing of what follows.
         let stderr = self.0.stderr.as_mut().unwrap();
         while stderr.read(&mut byte).unwrap() == 1 && byte[0] != b'\n' {
             said.push(char::from(byte[0]));
         }
+        said
+    }
+
+    /// It says for whom it waits, a process or a command, and does.
+    #[track_caller]
+    fn waits_for(mut self, whom: &str) -> Self {
+        let said = self.says();
         assert!(said.contains("waiting for") && said.contains(whom), "{said}");
         assert!(self.0.try_wait().unwrap().is_none(), "it does not wait");
         self
@@ -166,6 +171,23 @@ fn beside_a_reader_all_but_prune_runs() {
     bench.check();
     drop(reader);
     prune.ends_well();
+    bench.check_tidy();
+}
+
+#[test]
+fn prune_that_waits_for_a_reader_holds_nobody_up() {
+    let (mut bench, device, stream) = ready();
+    let reader = hold(&bench, "lock.readers", FlockOperation::LockShared);
+    let prune = Running::start(&bench, PRUNE).waits_for(&std::process::id().to_string());
+    // A mount may be there for days. And the list of a sample is one of a backup whose receiver comes after it.
+    let mut receiver = Running::start(&bench, &["receive", "REPO"]).given(&stream);
+    let said = receiver.says();
+    assert!(said.contains("point 3: "), "{said}");
+    receiver.ends_well();
+    Running::start(&bench, &["points", "REPO"]).ends_well();
+    drop(reader);
+    prune.ends_well();
+    bench.kept.push((3, device.bytes));
     bench.check_tidy();
 }
 

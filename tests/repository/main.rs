@@ -13,6 +13,8 @@ mod damage;
 mod growth;
 mod life;
 mod locks;
+mod lost;
+mod passes;
 mod readers;
 mod refusals;
 mod repair;

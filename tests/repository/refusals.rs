@@ -111,3 +111,28 @@ fn mounts_where_they_cannot_be() {
     bench.run(&["mount", "REPO@x", "REPO"], b"", None).expect_error("is no point");
     bench.run(&["mount", "nothing", "REPO"], b"", None).expect_error("nothing: there is no repository");
 }
+
+#[test]
+fn a_repository_is_not_restored_onto_itself() {
+    let (mut bench, mut device) = (Bench::new(), Device::new(100_000));
+    device.write_some(20);
+    let full = device.full();
+    bench.receive(&full, &device);
+    device.write(3, false);
+    let increment = device.increment();
+    bench.receive(&increment, &device);
+    // The image may be elsewhere.
+    let elsewhere = bench.path().join("../elsewhere");
+    std::fs::rename(bench.file("image"), &elsewhere).unwrap();
+    std::os::unix::fs::symlink(&elsewhere, bench.file("image")).unwrap();
+    let linked = bench.path().join("../linked");
+    std::os::unix::fs::symlink(bench.file("hashes"), linked).unwrap();
+    for target in ["REPO/image", "elsewhere", "./repo/hashes", "linked", "REPO/undo/1-2", "REPO/new"] {
+        for point in ["REPO", "REPO@1"] {
+            bench
+                .run(&["restore", "--force", point, target], b"", None)
+                .expect_error("is a part of the repository");
+        }
+    }
+    bench.check_tidy();
+}

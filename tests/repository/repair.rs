@@ -120,3 +120,31 @@ fn a_damaged_hash_is_made_anew_and_what_it_was_for_stays_suspect() {
     assert_eq!(found.lines().count(), 1, "{found}");
     assert!(found.contains("undo/3-4: point 3: bytes 12288 to 16383"), "{found}");
 }
+
+/// The block at this offset is named, and nothing else.
+#[track_caller]
+fn only_damage_is_at(bench: &Bench, offset: u64) {
+    let out = bench.run(&["verify", "REPO"], b"", None);
+    let found = String::from_utf8(out.stdout).unwrap();
+    assert_eq!(out.code, Some(1), "{found}");
+    assert!(found.lines().all(|line| line.contains(&format!("bytes {offset} to "))), "{found}");
+}
+
+#[test]
+fn a_part_of_a_block_does_not_make_the_rest_of_it_right() {
+    let (bench, mut device) = ready();
+    flip(&bench.file("image"), 5 * BLOCK + 3000);
+    let (begin, end) = (5 * BLOCK, 6 * BLOCK);
+    device.bytes[begin as usize] ^= 1;
+    let part = device.increment_of(begin..begin + 1024);
+    let out = bench.run(&["receive", "REPO"], &part, None);
+    out.expect_error("repo/image: bytes 20480 to 24576 are not what they were");
+    only_damage_is_at(&bench, begin);
+    // All of it does.
+    device.era -= 1;
+    let whole = device.increment_of(begin..end);
+    let out = bench.run(&["receive", "REPO"], &whole, None);
+    assert_eq!(out.code, Some(0), "{}", out.stderr);
+    assert!(bench.restored("latest") == device.bytes);
+    only_damage_is_at(&bench, begin);
+}

@@ -17,7 +17,10 @@ Examples:
   Send only what is different, after tracking began anew, or when the first
   copy broke off (era backup does this by itself):
       era hashes /srv/backups/data | ssh host era send data --compare |
-          era receive /srv/backups/data";
+          era receive /srv/backups/data
+
+Exit status: 0 done; 1 done, and with --reread something in the image is damaged; 2 an
+error.";
 
 /// Write the hashes of what a repository has, for era send --compare
 #[derive(clap::Args)]
@@ -36,7 +39,8 @@ pub(super) struct Args {
     reread: bool,
 }
 
-pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+/// Returns whether all is there that is in the list.
+pub(super) fn run(args: &Args) -> anyhow::Result<bool> {
     let name = || args.repository.display().to_string();
     let access = if args.sample.is_some() { Access::Read } else { Access::Write };
     let repository = Repository::open(&args.repository, access)?;
@@ -46,16 +50,18 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     if let Some(one_in) = args.sample {
         let stride = stride(manifest.geometry()?.units(), one_in);
         let sample = Sample { first: manifest.audit_next % stride, stride, trust };
-        return write_list(&repository, &manifest, sample, raw_stdout()).map(drop).with_context(name);
+        let written = write_list(&repository, &manifest, sample, raw_stdout()).with_context(name)?;
+        return Ok(written.unknown == 0);
     }
     let progress = Progress::new(When::OnTerminal, Some(manifest.device_bytes));
     // Who reads this adds a point as it goes, which takes the lock and changes the hashes: what is sent is a copy, made
     // before.
     let mut copy = unnamed(&args.repository).with_context(name)?;
-    give(&repository, &mut manifest, trust, &progress, &mut copy).with_context(name)?;
+    let written = give(&repository, &mut manifest, trust, &progress, &mut copy).with_context(name)?;
     drop(repository);
     copy.rewind().with_context(name)?;
-    io::copy(&mut copy, &mut raw_stdout()).map(drop).context("cannot send the list of hashes")
+    io::copy(&mut copy, &mut raw_stdout()).context("cannot send the list of hashes")?;
+    Ok(written.unknown == 0)
 }
 
 /// A file that is gone when it is closed.

@@ -142,10 +142,17 @@ fn verify_with(args: &Args, manifest: &Manifest, source: &SourcePlace) -> anyhow
     };
     let absolute = std::path::absolute(path).with_context(|| path.to_owned())?;
     let absolute = absolute.to_str().context("the path of the repository is not UTF-8")?;
-    let audit = compare(source, absolute, &cursor.to_string(), &reach)?;
-    tell(args, manifest, &audit)?;
-    if audit.differing == 0 || !args.repair {
-        return Ok(audit.differing == 0);
+    let compared = compare(source, absolute, &cursor.to_string(), &reach)?;
+    let audit = &compared.audit;
+    tell(args, manifest, audit)?;
+    let is_well = audit.differing == 0 && compared.image_is_whole;
+    if audit.differing == 0 && !compared.image_is_whole {
+        report::note(format_args!(
+            "{path}: the image is damaged where the device was written since; era verify {path} says where"
+        ));
+    }
+    if is_well || !args.repair {
+        return Ok(is_well);
     }
     let job = Job {
         source: source.clone(),

@@ -16,7 +16,7 @@ use super::tracked::Tracked;
 use crate::blockio::{ReadError, Source, read_extents};
 use crate::report::Progress;
 use crate::runs::{BlockSet, Run};
-use crate::stream::{Audit, HashListReader};
+use crate::stream::{Audit, HashListReader, MAX_NAMED};
 use crate::units::{Era, Extent};
 
 /// Compares what a list has with the device, but for blocks that were `sent`. `next` is the era from which on changes
@@ -55,8 +55,12 @@ pub fn audit(
         let all = differing.runs().flat_map(|run| run.begin..run.end);
         let real = all
             .filter(|&unit| !touches(tracked, &written, extent_of(unit, header.unit_bytes, tracked.bytes)));
-        audit.units = real.collect();
-        audit.differing = audit.units.len() as u64;
+        for unit in real {
+            audit.differing += 1;
+            if audit.units.len() < MAX_NAMED {
+                audit.units.push(unit);
+            }
+        }
     }
     Ok(audit)
 }

@@ -130,7 +130,13 @@ pub fn backup(job: &Job) -> anyhow::Result<Done> {
         // The receiver fails where it has a point that is suspect: that is there nevertheless.
         Err(e) => match run.state() {
             Ok(Some(after)) => match after.last().filter(is_new).filter(|point| point.suspect.is_some()) {
-                Some(point) => (point.stream_bytes, after),
+                Some(point) => {
+                    // Most likely it says the same.
+                    if !format!("{e:#}").contains("SUSPECT") {
+                        report::warn(format_args!("{e:#}"));
+                    }
+                    (point.stream_bytes, after)
+                }
                 None => return Err(e),
             },
             _ => return Err(e),
@@ -255,6 +261,7 @@ impl Run<'_> {
         if is_useless && matches!(moved, Ok(0)) {
             return Ok(None);
         }
+        let list = list.filter(|list| self.job.repair.is_none() || list.answer().is_err());
         judge(moved, list.as_ref(), &sender, &receiver).map(Some)
     }
 }

@@ -92,6 +92,11 @@ impl Ended {
         self.status.signal() == Some(signal_hook::consts::SIGPIPE)
     }
 
+    /// An error, unless it succeeded or gave a valid no, status 1. Returns whether it was yes.
+    pub fn answer(&self) -> anyhow::Result<bool> {
+        if self.code() == Some(1) { Ok(false) } else { self.check().map(|()| true) }
+    }
+
     /// An error, unless it succeeded.
     pub fn check(&self) -> anyhow::Result<()> {
         if self.status.success() {

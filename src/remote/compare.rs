@@ -12,8 +12,22 @@ use super::place::SourcePlace;
 use crate::stream::{self, AUDIT, Audit, Header, Visitor};
 use crate::units::Extent;
 
+/// What came of it.
+#[derive(Clone, Debug)]
+pub struct Compared {
+    /// Of what was not written since the last point.
+    pub audit: Audit,
+    /// Whether the image holds all that it should, also where that was written since.
+    pub image_is_whole: bool,
+}
+
 /// Compares everything. `repository` is on this machine, at this cursor.
-pub fn compare(source: &SourcePlace, repository: &str, cursor: &str, reach: &Reach) -> anyhow::Result<Audit> {
+pub fn compare(
+    source: &SourcePlace,
+    repository: &str,
+    cursor: &str,
+    reach: &Reach,
+) -> anyhow::Result<Compared> {
     let (here, there) = (Peer::new(None, reach.clone()), Peer::new(source.host.clone(), reach.clone()));
     let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
     let hashes = here.era(&words(&["hashes", "--sample", "1", "--reread", repository]));
@@ -27,9 +41,7 @@ pub fn compare(source: &SourcePlace, repository: &str, cursor: &str, reach: &Rea
     let mut found = Found(None);
     let read = stream::read(output, &mut found);
     let (sender, list) = (sender.wait()?, list.wait()?);
-    if !list.lost_its_reader() {
-        list.check()?;
-    }
+    let image_is_whole = list.lost_its_reader() || list.answer()?;
     if sender.code() == Some(1) {
         bail!(
             "{}: tracking began anew since the last point; make a backup first, which compares everything itself",
@@ -38,7 +50,8 @@ pub fn compare(source: &SourcePlace, repository: &str, cursor: &str, reach: &Rea
     }
     sender.check()?;
     read.context(sender.what)?;
-    found.0.with_context(|| format!("era on {} is too old to compare", there.name()))
+    let audit = found.0.with_context(|| format!("era on {} is too old to compare", there.name()))?;
+    Ok(Compared { audit, image_is_whole })
 }
 
 /// Takes the one record out of a stream that holds nothing else.

@@ -13,7 +13,7 @@ use super::file::RepoFile;
 use super::hashes::{Hashes, UnitHash, ZeroHash, hash};
 use super::layout;
 use super::manifest::Manifest;
-use super::open::Repository;
+use super::open::{Access, Repository};
 use super::overwrite::check_whole;
 use super::points::Selector;
 use super::verify::problem_of;
@@ -41,20 +41,21 @@ pub fn give(
     trust: Trust,
     progress: &Progress,
     output: impl Write,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Written> {
     let list = Sample { first: 0, stride: 1, trust };
-    if manifest.points.is_empty() {
+    let written = if manifest.points.is_empty() {
         hash_image(repository, manifest, progress)?;
         // Now it is known to hold what the hashes say.
-        manifest.base =
-            Some(write_list(repository, manifest, Sample { trust: Trust::Recorded, ..list }, output)?);
+        write_list(repository, manifest, Sample { trust: Trust::Recorded, ..list }, output)?
     } else {
         if trust == Trust::Recorded {
             check_whole(&RepoFile::open_to_read(&layout::image(&repository.path))?, manifest.device_bytes)?;
         }
-        manifest.base = Some(write_list(repository, manifest, list, output)?);
-    }
-    manifest.write(&repository.path)
+        write_list(repository, manifest, list, output)?
+    };
+    manifest.base = Some(written.id);
+    manifest.write(&repository.path)?;
+    Ok(written)
 }
 
 /// Units of a sample, at least.
@@ -76,13 +77,22 @@ pub struct Sample {
     pub trust: Trust,
 }
 
-/// Writes a list; returns what identifies it.
+/// A list that was written.
+#[derive(Clone, Copy, Debug)]
+pub struct Written {
+    /// What identifies it.
+    pub id: UnitHash,
+    /// How many units in it are [`UNKNOWN`].
+    pub unknown: u64,
+}
+
+/// Writes a list.
 pub fn write_list(
     repository: &Repository,
     manifest: &Manifest,
     sample: Sample,
     output: impl Write,
-) -> anyhow::Result<UnitHash> {
+) -> anyhow::Result<Written> {
     let Sample { first, stride, trust } = sample;
     let header = HashListHeader {
         device: manifest.device,
@@ -95,7 +105,15 @@ pub fn write_list(
     let mut writer =
         HashListWriter::new(io::BufWriter::with_capacity(1 << 16, output), &header).context(sending)?;
     let units = (0..header.count()).map(|at| first + at * stride);
+    let mut unknown = 0;
     match trust {
+        // A run may be under way, or may have broken off: then some hashes are not those of the last point.
+        Trust::Recorded if repository.access == Access::Read => {
+            let mut view = View::open(&repository.path, Selector::FromLast(0))?;
+            for unit in units {
+                writer.push(&view.hash(unit)?).context(sending)?;
+            }
+        }
         Trust::Recorded => {
             let hashes = Hashes::open_to_read(&layout::hashes(&repository.path))?;
             for unit in units {
@@ -112,11 +130,12 @@ pub fn write_list(
             view.read_units(units, Zeros::Read, &mut |unit, found| {
                 let recorded = found.as_ref().map_or(UNKNOWN, |(_, hash)| *hash);
                 let problem = problem_of(found, geometry.extent(unit).len, &mut zero_hash)?;
+                unknown += u64::from(problem.is_some());
                 writer.push(if problem.is_none() { &recorded } else { &UNKNOWN }).context(sending)
             })?;
         }
     }
-    writer.finish().context(sending)
+    Ok(Written { id: writer.finish().context(sending)?, unknown })
 }
 
 fn hash_image(repository: &Repository, manifest: &Manifest, progress: &Progress) -> anyhow::Result<()> {

@@ -6,6 +6,8 @@
 use std::cell::RefCell;
 use std::path::Path;
 
+use thiserror::Error;
+
 use anyhow::bail;
 
 use super::file::RepoFile;
@@ -48,6 +50,11 @@ impl ZeroHash {
         }
     }
 }
+
+/// There is no hash of a unit.
+#[derive(Clone, Copy, Debug, Error)]
+#[error("the file of hashes ends before it")]
+pub struct Missing;
 
 /// The file of hashes.
 #[derive(Debug)]

@@ -81,6 +81,14 @@ pub struct Manifest {
     others: Map<String, Value>,
 }
 
+/// The name of the field that has the checksum of the others.
+const CHECKSUM: &str = "checksum";
+
+/// BLAKE3 of the object as JSON, its keys in their order, without blanks.
+fn checksum(object: &Map<String, Value>) -> anyhow::Result<Value> {
+    Ok(blake3::hash(&serde_json::to_vec(object)?).to_hex().as_str().into())
+}
+
 /// A kept point in time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Point {
@@ -172,9 +180,22 @@ impl Manifest {
             bail!("{}: has {bytes} bytes, which is no manifest", name());
         }
         let text = fs::read_to_string(&path).with_context(name)?;
-        let manifest: Self = serde_json::from_str(&text).with_context(name)?;
+        let manifest = Self::from_text(&text).with_context(name)?;
         manifest.check().with_context(name)?;
         Ok(Some(manifest))
+    }
+
+    fn from_text(text: &str) -> anyhow::Result<Self> {
+        let mut object: Map<String, Value> = serde_json::from_str(text)?;
+        let stored = object.remove(CHECKSUM);
+        // A newer format may have another one.
+        let format = object.get("format").and_then(Value::as_u64);
+        if format == Some(FORMAT.into()) && stored != Some(checksum(&object)?) {
+            bail!(
+                "is damaged: its checksum is not that of what it holds; nothing else says where the repository is"
+            );
+        }
+        Ok(serde_json::from_value(Value::Object(object))?)
     }
 
     fn check(&self) -> anyhow::Result<()> {
@@ -219,7 +240,9 @@ impl Manifest {
     }
 
     fn text(&self) -> anyhow::Result<Vec<u8>> {
-        let mut text = serde_json::to_vec_pretty(self)?;
+        let Value::Object(mut object) = serde_json::to_value(self)? else { bail!("is no object") };
+        object.insert(CHECKSUM.into(), checksum(&object)?);
+        let mut text = serde_json::to_vec_pretty(&object)?;
         text.push(b'\n');
         Ok(text)
     }
@@ -296,6 +319,23 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::write(layout::manifest(dir.path()), "{}").unwrap();
         assert!(Manifest::read(dir.path()).is_err());
+    }
+
+    #[test]
+    fn every_bit_that_means_something_counts() {
+        let dir = tempfile::tempdir().unwrap();
+        let written = manifest();
+        written.write(dir.path()).unwrap();
+        let text = fs::read(layout::manifest(dir.path())).unwrap();
+        for at in 0..text.len() * 8 {
+            let mut damaged = text.clone();
+            damaged[at / 8] ^= 1 << (at % 8);
+            fs::write(layout::manifest(dir.path()), damaged).unwrap();
+            // Blanks between are nothing that it says.
+            if let Ok(read) = Manifest::read(dir.path()) {
+                assert_eq!(read, Some(written.clone()), "bit {at}");
+            }
+        }
     }
 
     #[test]

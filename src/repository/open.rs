@@ -134,7 +134,7 @@ impl Repository {
                 ));
                 let image = RepoFile::open_there(&layout::image(&self.path))?;
                 let hashes = Hashes::open_there(&layout::hashes(&self.path))?;
-                roll_back(&journal, &image, &hashes, manifest.unit_bytes)
+                roll_back(&journal, manifest.geometry()?, &image, &hashes)
                     // Whoever reads meanwhile may have read what was undone: a manifest that is another file tells.
                     .and_then(|()| manifest.write(&self.path))
                     .map_err(|e| match reserve::is_full(&e) {

@@ -14,8 +14,11 @@ use super::layout;
 use super::manifest::{Manifest, Point};
 use super::open::{Access, Repository};
 use super::receiver::undo_header;
+use super::reserve;
 use super::retention::{Keep, kept};
 use super::undo::{BATCH_BYTES, Undo, UndoWriter, index_of};
+use super::verify::is_unreadable;
+use crate::blockio::ReadError;
 use crate::report;
 use crate::stream::StreamError;
 
@@ -37,10 +40,16 @@ pub fn prune(
         if !each(&manifest.points[at]) {
             break;
         }
-        if repository.access == Access::Prune {
-            remove_point(repository, &mut manifest, at).with_context(name)?;
-        } else {
+        if repository.access != Access::Prune {
             manifest.points.remove(at);
+        } else if let Err(e) = remove_point(repository, &mut manifest, at) {
+            // What leads back through a damaged stream cannot be made anew. It goes when all points before it have gone.
+            if at == 0 || reserve::is_full(&e) || is_unreadable(&e) {
+                return Err(e.context(name()));
+            }
+            report::warn(format_args!("{}: point {} stays: {e:#}", name(), manifest.points[at].id));
+            kept[at] = true;
+            continue;
         }
         kept.remove(at);
     }
@@ -55,7 +64,15 @@ fn remove_point(repository: &Repository, manifest: &mut Manifest, at: usize) -> 
     if let Some(before) = at.checked_sub(1) {
         let older = manifest.points[before].id;
         gone.push(layout::undo(path, older, id));
-        manifest.points[before].held_bytes = merge(repository, manifest, before)?;
+        match merge(repository, manifest, before) {
+            Ok(held_bytes) => manifest.points[before].held_bytes = held_bytes,
+            Err(e) => {
+                let merged = layout::undo(path, older, next);
+                file::remove(&index_of(&merged))?;
+                file::remove(&merged)?;
+                return Err(e);
+            }
+        }
     }
     manifest.points.remove(at);
     manifest.write(path)?;
@@ -65,6 +82,11 @@ fn remove_point(repository: &Repository, manifest: &mut Manifest, at: usize) -> 
         file::remove(&stream)?;
     }
     file::sync_dir(&layout::undo_directory(path))
+}
+
+/// Whether a file ends before what should be in it.
+fn is_cut(e: &anyhow::Error) -> bool {
+    e.chain().any(|cause| matches!(cause.downcast_ref::<ReadError>(), Some(ReadError::Ended { .. })))
 }
 
 /// Makes one stream of the two that lead back to a point through the one after it. Returns the bytes that it takes.
@@ -112,7 +134,7 @@ fn merge(repository: &Repository, manifest: &Manifest, at: usize) -> anyhow::Res
         let from = if is_older { &mut older_units } else { &mut newer_units };
         match from.read(&entry, buf) {
             // Not what a disk has that fails to read: that may be well another time.
-            Err(e) if e.downcast_ref::<StreamError>().is_some_and(StreamError::is_damage) => {
+            Err(e) if e.downcast_ref::<StreamError>().is_some_and(StreamError::is_damage) || is_cut(&e) => {
                 report::warn(format_args!(
                     "{e:#}; bytes {} to {} of the device at point {} stay damaged",
                     extent.offset,

@@ -79,12 +79,10 @@ impl Receiver {
             Some(_) => Hashes::open_there(&layout::hashes(&path))?,
             None => Hashes::open(&layout::hashes(&path))?,
         };
-        if let Some(before) = before {
+        // What mends fills them; where nothing is to be mended, the list was refused.
+        if let Some(before) = before.filter(|_| header.kind != Kind::Difference) {
             hashes.check_len(before.units())?;
-            // What mends fills it; where nothing is to be mended, the list was refused.
-            if header.kind != Kind::Difference {
-                check_whole(&mirror.image, before.device_bytes)?;
-            }
+            check_whole(&mirror.image, before.device_bytes)?;
         }
         let undo = match (before, manifest.last()) {
             (Some(before), Some(last)) => {
@@ -208,11 +206,15 @@ impl Receiver {
         point.note = note_of(note, store.mended);
         point.passes = trailer.passes;
         point.freeze_nanoseconds = trailer.freeze_nanoseconds;
+        // What is known to be wrong does not become right by changes to something else.
+        if header.kind == Kind::Increment {
+            point.suspect = manifest.last().and_then(inherited);
+        }
         if let Some(audit) = &self.audit {
             // The next sample is another one, until all were looked at.
             manifest.audit_next = audit.first.wrapping_add(1) % audit.stride;
             point.audited_units = audit.checked;
-            point.suspect = suspicion(audit, manifest.unit_bytes);
+            point.suspect = suspicion(audit, manifest.unit_bytes).or(point.suspect);
         }
         manifest.points.push(point.clone());
         manifest.next_id += 1;
@@ -269,6 +271,14 @@ fn note_of(given: Option<&str>, mended: u64) -> Option<String> {
     let notes: Vec<&str> = given.into_iter().chain(mended.as_deref()).collect();
     (!notes.is_empty()).then(|| notes.join("; "))
 }
+
+/// What a point takes over from the one before.
+fn inherited(before: &Point) -> Option<String> {
+    let why = before.suspect.as_ref()?;
+    Some(if why.starts_with(SINCE) { why.clone() } else { format!("{SINCE} {}: {why}", before.id) })
+}
+
+const SINCE: &str = "since point";
 
 /// What is wrong, if something is.
 fn suspicion(audit: &Audit, unit_bytes: u64) -> Option<String> {

@@ -171,7 +171,11 @@ impl Store {
         }
         let extent = before.extent(unit);
         let mut bytes = vec![0; usize::try_from(extent.len)?];
-        self.mirror.image.read(&mut bytes, extent.offset)?;
+        match self.mirror.image.read(&mut bytes, extent.offset) {
+            // It is lost. Its hash is kept, so that older points know that they do not have it.
+            Err(e) if self.mends && is_unreadable(&e) => bytes.fill(0),
+            result => result.context(UNREADABLE)?,
+        }
         let hash = self.hashes.get(unit)?.with_context(|| {
             format!("the file of hashes ends before unit {unit}; era verify says what is damaged")
         })?;
@@ -192,6 +196,10 @@ impl Store {
         Ok(held_bytes)
     }
 }
+
+/// What stands before an error of the disk that the image is on.
+const UNREADABLE: &str = "what is to be overwritten cannot be read (era verify REPO SOURCE --repair gives it up, and gets \
+                          what the device has)";
 
 /// Bytes that a unit keeps a part of must be what they were: with a hash made anew, damage would be taken for what the device
 /// has.

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::bulk::{Contents, Zeros};
 use super::geometry::Geometry;
-use super::hashes::{UnitHash, ZeroHash, hash};
+use super::hashes::{Missing, UnitHash, ZeroHash, hash};
 use super::layout;
 use super::manifest::Manifest;
 use super::points::Selector;
@@ -63,7 +63,7 @@ pub fn verify(
     Ok(found)
 }
 
-/// Whether it was the disk that failed.
+/// Whether it was the disk that failed, or a file ends too early.
 pub(super) fn is_unreadable(e: &anyhow::Error) -> bool {
     e.chain().any(|cause| cause.is::<crate::blockio::ReadError>())
 }
@@ -119,7 +119,7 @@ pub(super) fn problem_of(
             Ok((hash != expected).then(|| DIFFERENT.to_owned()))
         }
         // A block that cannot be read is damage, too; what else is wrong is told by the others.
-        Err(e) if is_unreadable(&e) => Ok(Some(format!("{e:#}"))),
+        Err(e) if is_unreadable(&e) || e.is::<Missing>() => Ok(Some(format!("{e:#}"))),
         Err(e) => Err(e),
     }
 }

@@ -15,7 +15,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use super::current::Current;
 use super::file::RepoFile;
 use super::geometry::Geometry;
-use super::hashes::{Hashes, UnitHash, hash};
+use super::hashes::{Hashes, Missing, UnitHash, hash};
 use super::layout;
 use super::manifest::{Manifest, Point};
 use super::points::{Selector, find};
@@ -198,9 +198,7 @@ impl View {
     }
 
     pub(super) fn hash_of_image(&self, unit: u64) -> anyhow::Result<UnitHash> {
-        self.hashes.get(unit)?.with_context(|| {
-            format!("{}: the file of hashes ends before unit {unit}", self.repository.display())
-        })
+        Ok(self.hashes.get(unit)?.ok_or(Missing)?)
     }
 
     /// Looks for what another process has done meanwhile. Returns whether what was read of image and hashes before may be

@@ -16,7 +16,7 @@ mod zeros;
 
 use std::io::{self, Read};
 
-pub use audit::{AUDIT, Audit};
+pub use audit::{AUDIT, Audit, MAX_NAMED};
 pub use error::{Fault, StreamError};
 pub use hash_list::{HashListHeader, HashListReader, HashListWriter};
 pub use v2::{Consistency, Header, Kind, Lone, OPTIONAL, Trailer, read_record_at};

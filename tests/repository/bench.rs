@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use era::blockio::Piece;
+use era::repository::manifest::Manifest;
 use era::runs::Run;
 use era::stream::{
     AUDIT, Audit, BASE, Consistency, Encode, EncoderV2, HashListHeader, HashListWriter, Header, Kind,
@@ -135,6 +136,22 @@ impl Device {
         }
         writer.finish().unwrap();
         list
+    }
+
+    /// What is not as in a list.
+    pub fn difference_to(&mut self, list: &[u8]) -> Vec<u8> {
+        self.era += 1;
+        self.changed.clear();
+        let hashes: Vec<_> = list[64..list.len() - 32].chunks(32).collect();
+        let runs: Vec<_> = self
+            .bytes
+            .chunks(BLOCK as usize)
+            .zip(0..)
+            .filter(|(block, at)| hashes.get(*at as usize) != Some(&&blake3::hash(block).as_bytes()[..]))
+            .map(|(_, at)| Run { begin: at, end: at + 1 })
+            .collect();
+        let base = &list[list.len() - 32..];
+        self.stream_with(&self.header(Kind::Difference, 0), &runs, Some((BASE, base)))
     }
 
     /// What is not as in `before`, of which this is the list.
@@ -271,6 +288,15 @@ impl Bench {
             command.env("ERA_CRASH_AT", at.to_string());
         }
         program::run_command(command, stdin)
+    }
+
+    /// Puts the points at these times.
+    pub fn set_times(&self, times: &[&str]) {
+        let mut manifest = Manifest::read(&self.path()).unwrap().unwrap();
+        for (point, time) in manifest.points.iter_mut().zip(times) {
+            point.time = time.parse().unwrap();
+        }
+        manifest.write(&self.path()).unwrap();
     }
 
     /// What it has, as a list of hashes.

@@ -118,11 +118,7 @@ fn while_points_are_taken_away() {
         device.write_some(4);
     }
     // All but the first and the last go: two days.
-    let manifest = bench.file("manifest.json");
-    let text = fs::read_to_string(&manifest).unwrap();
-    let mut json: serde_json::Value = serde_json::from_str(&text).unwrap();
-    json["points"][0]["time"] = "2025-12-31T00:00:00Z".into();
-    fs::write(&manifest, json.to_string()).unwrap();
+    bench.set_times(&["2025-12-31T00:00:00Z"]);
     let args = ["prune", "--keep-daily", "2", "REPO"];
     let check = |mut bench: Bench, step: u64| {
         let ids = bench.ids();

@@ -75,8 +75,16 @@ fn a_full_stream_that_leaves_something_out() {
     bench.check_tidy();
 }
 
-#[test]
-fn points_go_although_one_is_damaged() {
+/// Of five points two, the third and the fourth, are of one day: with one for each day, the third goes.
+const FIVE_DAYS: [&str; 5] = [
+    "2026-01-01T00:00:00Z",
+    "2026-01-02T00:00:00Z",
+    "2026-01-04T00:00:00Z",
+    "2026-01-04T00:00:00Z",
+    "2026-01-05T00:00:00Z",
+];
+
+fn five_points() -> (Bench, Device) {
     let (mut bench, mut device) = (Bench::new(), Device::new(200_000));
     for point in 0..5 {
         for block in point * 3..point * 3 + 6 {
@@ -85,13 +93,14 @@ fn points_go_although_one_is_damaged() {
         let stream = if point == 0 { device.full() } else { device.increment() };
         bench.receive(&stream, &device);
     }
-    // Point 3 goes: what leads back to 2 is made of 2-3, which is damaged, and 3-4.
-    let json = fs::read_to_string(bench.file("manifest.json")).unwrap();
-    let mut json: serde_json::Value = serde_json::from_str(&json).unwrap();
-    for (at, point) in json["points"].as_array_mut().unwrap().iter_mut().enumerate() {
-        point["time"] = format!("2026-01-0{}T00:00:00Z", [1, 2, 4, 4, 5][at]).into();
-    }
-    fs::write(bench.file("manifest.json"), json.to_string()).unwrap();
+    bench.set_times(&FIVE_DAYS);
+    (bench, device)
+}
+
+#[test]
+fn points_go_although_one_is_damaged() {
+    // What leads back to 2 is made of 2-3, which is damaged, and 3-4.
+    let (bench, _) = five_points();
     let path = bench.file("undo/2-3");
     let mut bytes = fs::read(&path).unwrap();
     let middle = bytes.len() / 2;
@@ -179,9 +188,46 @@ fn a_full_disk() {
 }
 
 #[test]
-fn a_journal_that_is_damaged_is_not_taken_for_one_that_was_torn() {
-    let (bench, _, stream) = ready();
-    // Killed when all is overwritten, and before the manifest says so.
+fn points_go_although_an_undo_stream_was_cut_short() {
+    let (bench, _) = five_points();
+    let path = bench.file("undo/2-3");
+    let bytes = fs::read(&path).unwrap();
+    fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    let out = bench.run(&["prune", "--keep-daily", "9", "REPO"], b"", None);
+    assert_eq!(out.code, Some(0), "{}", out.stderr);
+    assert!(out.stderr.contains("at point 2 stay damaged"), "{}", out.stderr);
+    assert_eq!(bench.ids(), [1, 2, 4, 5]);
+    for (id, expected) in bench.kept.iter().filter(|(id, _)| *id > 3) {
+        assert!(bench.restored(&id.to_string()) == *expected, "{id}");
+    }
+}
+
+#[test]
+fn a_point_whose_stream_cannot_be_made_anew_stays_for_now() {
+    let (mut bench, mut device) = five_points();
+    let path = bench.file("undo/2-3.index");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[40] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let out = bench.run(&["prune", "--keep-daily", "9", "REPO"], b"", None);
+    assert_eq!(out.code, Some(0), "{}", out.stderr);
+    assert!(out.stderr.contains("point 3 stays: "), "{}", out.stderr);
+    assert_eq!(bench.ids(), [1, 2, 3, 4, 5]);
+    assert!(!bench.file("undo/2-4").exists() && !bench.file("undo/2-4.index").exists());
+    // It goes when it is the oldest.
+    device.write(1, false);
+    let increment = device.increment();
+    bench.receive(&increment, &device);
+    let out = bench.run(&["prune", "--keep-last", "2", "REPO"], b"", None);
+    assert_eq!(out.code, Some(0), "{}", out.stderr);
+    bench.kept.drain(..4);
+    bench.kept[1].0 = 6;
+    bench.check_tidy();
+}
+
+/// A repository that was left when all was overwritten, and before the manifest says so; and its journal.
+fn broken_off() -> (Bench, Device, Vec<u8>) {
+    let (bench, device, stream) = ready();
     let crashed = (1..)
         .map(|step| {
             let crashed = bench.copy();
@@ -191,20 +237,61 @@ fn a_journal_that_is_damaged_is_not_taken_for_one_that_was_torn() {
         .find(|crashed| crashed.file("manifest.json.new").exists())
         .unwrap();
     assert!(fs::read(crashed.file("image")).unwrap() != bench.kept[0].1);
-    let journal = crashed.file("undo/1-2");
-    let bytes = fs::read(&journal).unwrap();
+    let journal = fs::read(crashed.file("undo/1-2")).unwrap();
+    (crashed, device, journal)
+}
+
+#[test]
+fn a_journal_that_is_damaged_is_not_taken_for_one_that_was_torn() {
+    let (crashed, _, bytes) = broken_off();
+    let mut lost = 0;
     for at in (0..bytes.len() - 104).step_by(211) {
+        let damaged_copy = crashed.copy();
         let mut damaged = bytes.clone();
         damaged[at] ^= 4;
-        fs::write(&journal, &damaged).unwrap();
-        let out = crashed.run(&["prune", "--keep-last", "9", "REPO"], b"", None);
-        out.expect_error("undo/1-2: ");
-        assert!(journal.exists(), "byte {at}: the journal is gone");
+        fs::write(damaged_copy.file("undo/1-2"), &damaged).unwrap();
+        let out = damaged_copy.run(&["prune", "--keep-last", "9", "REPO"], b"", None);
+        assert_eq!(out.code, Some(0), "byte {at}: {}", out.stderr);
+        // Either all is what it was, or what is not is known.
+        let found = damaged_copy.run(&["verify", "REPO"], b"", None);
+        if found.code == Some(0) {
+            damaged_copy.check_tidy();
+            continue;
+        }
+        lost += 1;
+        assert!(out.stderr.contains("undo/1-2: is damaged: "), "byte {at}: {}", out.stderr);
+        assert_eq!(found.code, Some(1), "byte {at}: {}", found.stderr);
+        damaged_copy
+            .run(&["restore", "REPO", "restored", "--force"], b"", None)
+            .expect_error("the repository is damaged");
+        // What was not damaged is there.
+        let (image, expected) = (fs::read(damaged_copy.file("image")).unwrap(), &crashed.kept[0].1);
+        assert_eq!(image.len(), expected.len());
     }
-    fs::write(&journal, &bytes).unwrap();
+    assert!(lost > 3, "{lost}");
+    fs::write(crashed.file("undo/1-2"), &bytes).unwrap();
     let out = crashed.run(&["prune", "--keep-last", "9", "REPO"], b"", None);
     assert_eq!(out.code, Some(0), "{}", out.stderr);
     crashed.check_tidy();
+}
+
+#[test]
+fn what_a_damaged_journal_has_lost_comes_back_from_the_device() {
+    let (mut crashed, mut device, mut bytes) = broken_off();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 4;
+    fs::write(crashed.file("undo/1-2"), &bytes).unwrap();
+    let out = crashed.run(&["hashes", "--reread", "REPO"], b"", None);
+    assert_eq!(out.code, Some(1), "{}", out.stderr);
+    let stream = device.difference_to(&out.stdout);
+    let out = crashed.run(&["receive", "REPO"], &stream, None);
+    assert_eq!(out.code, Some(0), "{}", out.stderr);
+    assert!(crashed.restored("latest") == device.bytes);
+    device.write(2, false);
+    let increment = device.increment();
+    crashed.kept.clear();
+    crashed.receive(&increment, &device);
+    assert!(crashed.restored("latest") == device.bytes);
 }
 
 #[test]

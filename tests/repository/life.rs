@@ -96,12 +96,9 @@ fn points_in_the_middle_go() {
         let stream = if point == 0 { device.full() } else { device.increment() };
         bench.receive(&stream, &device);
     }
-    let manifest = bench.file("manifest.json");
-    let mut json: serde_json::Value = serde_json::from_slice(&std::fs::read(&manifest).unwrap()).unwrap();
-    for (at, point) in json["points"].as_array_mut().unwrap().iter_mut().enumerate() {
-        point["time"] = format!("2026-01-{:02}T{:02}:00:00Z", at / 2 + 1, 10 + at % 2).into();
-    }
-    std::fs::write(&manifest, json.to_string()).unwrap();
+    let times: Vec<String> =
+        (0..8).map(|at| format!("2026-01-{:02}T{:02}:00:00Z", at / 2 + 1, 10 + at % 2)).collect();
+    bench.set_times(&times.iter().map(String::as_str).collect::<Vec<_>>());
     let out = bench.run(&["prune", "--keep-daily", "9", "REPO"], b"", None);
     assert_eq!(out.code, Some(0), "{}", out.stderr);
     bench.kept = bench.kept.iter().skip(1).step_by(2).cloned().collect();

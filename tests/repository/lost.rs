@@ -91,7 +91,7 @@ fn what_the_device_still_has_fills_an_image_that_was_cut_short() {
     let image = bench.file("image");
     fs::File::options().write(true).open(&image).unwrap().set_len(50_000).unwrap();
     let out = bench.run(&["hashes", "--reread", "REPO"], b"", None);
-    assert_eq!(out.code, Some(0), "{}", out.stderr);
+    assert_eq!(out.code, Some(1), "{}", out.stderr);
     let stream = device.difference(&out.stdout, &fs::read(&image).unwrap());
     bench.receive(&stream, &device);
     bench.check_tidy();

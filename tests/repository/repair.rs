@@ -5,6 +5,8 @@ use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use era::stream::Audit;
+
 use crate::bench::{BLOCK, Bench, Device};
 
 /// Three points of a device whose first three blocks are as in the beginning.
@@ -31,9 +33,11 @@ fn flip(path: &Path, offset: u64) {
     file.write_all_at(&[byte[0] ^ 0x10], offset).unwrap();
 }
 
+/// The list, and whether all is there.
 fn reread(bench: &Bench) -> Vec<u8> {
     let out = bench.run(&["hashes", "--reread", "REPO"], b"", None);
-    assert_eq!(out.code, Some(0), "{}", out.stderr);
+    let all_is_there = !out.stdout[64..out.stdout.len() - 32].chunks(32).any(|hash| hash == [0; 32]);
+    assert_eq!(out.code, Some(if all_is_there { 0 } else { 1 }), "{}", out.stderr);
     out.stdout
 }
 
@@ -147,4 +151,62 @@ fn a_part_of_a_block_does_not_make_the_rest_of_it_right() {
     assert_eq!(out.code, Some(0), "{}", out.stderr);
     assert!(bench.restored("latest") == device.bytes);
     only_damage_is_at(&bench, begin);
+}
+
+#[test]
+fn hashes_that_are_lost_are_made_anew() {
+    let (bench, mut device) = ready();
+    fs::File::options().write(true).open(bench.file("hashes")).unwrap().set_len(64).unwrap();
+    bench.run(&["hashes", "REPO"], b"", None).expect_error("hashes");
+    let list = reread(&bench);
+    let stream = device.difference_to(&list);
+    let out = bench.run(&["receive", "REPO"], &stream, None);
+    assert_eq!(out.code, Some(0), "{}", out.stderr);
+    assert!(bench.restored("latest") == device.bytes);
+    device.write(3, false);
+    let increment = device.increment();
+    let out = bench.run(&["receive", "REPO"], &increment, None);
+    assert_eq!(out.code, Some(0), "{}", out.stderr);
+    assert!(bench.restored("latest") == device.bytes);
+}
+
+#[test]
+fn what_is_known_to_be_wrong_is_not_forgotten_by_the_next_run() {
+    let (mut bench, mut device) = ready();
+    let audit = Audit { first: 0, stride: 1, checked: 40, differing: 1, units: vec![5] };
+    let suspect = device.audited_increment(&audit);
+    bench.run(&["receive", "REPO"], &suspect, None).expect_error("point 4 is SUSPECT: 1 of 40 blocks");
+    for id in 5..7 {
+        device.write(9, false);
+        let next = device.audited_increment(&Audit { differing: 0, units: Vec::new(), ..audit.clone() });
+        let says = format!("point {id} is SUSPECT: since point 4: 1 of 40 blocks");
+        bench.run(&["receive", "REPO"], &next, None).expect_error(&says);
+    }
+    // What was compared with everything is not.
+    let list = bench.list();
+    let before = device.bytes.clone();
+    device.write(5, false);
+    let difference = device.difference(&list, &before);
+    let out = bench.run(&["receive", "REPO"], &difference, None);
+    assert_eq!(out.code, Some(0), "{}", out.stderr);
+    bench.kept.push((7, device.bytes.clone()));
+    device.write(1, false);
+    let increment = device.increment();
+    let out = bench.run(&["receive", "REPO"], &increment, None);
+    assert_eq!(out.code, Some(0), "{}", out.stderr);
+}
+
+/// A flipped bit in the cursor would make the next increment leave a gap that nothing can see.
+#[test]
+fn a_flipped_bit_in_the_manifest_is_found() {
+    let (bench, mut device) = ready();
+    let text = fs::read_to_string(bench.file("manifest.json")).unwrap();
+    let (before, after) = (format!("\"era\": {},", device.era), format!("\"era\": {},", device.era ^ 1));
+    assert!(text.contains(&before), "{text}");
+    fs::write(bench.file("manifest.json"), text.replace(&before, &after)).unwrap();
+    let increment = device.increment();
+    for args in [&["verify", "REPO"], &["receive", "REPO"], &["points", "REPO"], &["restore", "REPO"][..]] {
+        let args = if args[0] == "restore" { &["restore", "REPO", "restored"][..] } else { args };
+        bench.run(args, &increment, None).expect_error("manifest.json: is damaged");
+    }
 }

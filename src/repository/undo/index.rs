@@ -132,6 +132,10 @@ impl Index {
             let offset = self.known + HEAD_BYTES;
             let Some(end) = bytes.map(|bytes| offset + bytes).filter(|&end| end <= len) else { break };
             if self.growing && !self.is_sound(offset, end, &head)? {
+                // A run is durable before the next one is begun: only the last can be torn.
+                if end < len {
+                    bail!("{}: the index is damaged", self.file.path().display());
+                }
                 break;
             }
             let (first, last) = (self.entry(offset)?.unit, self.entry(end - ENTRY_BYTES as u64)?.unit);

@@ -12,14 +12,18 @@ use std::path::Path;
 use anyhow::{Context, bail};
 
 use super::index::Index;
-use super::{HASHES, index_of};
+use super::{HASHES, Undo, index_of};
+use crate::blockio::ReadError;
+use crate::report;
 use crate::repository::file::RepoFile;
-use crate::repository::hashes::{Hashes, UnitHash};
+use crate::repository::geometry::Geometry;
+use crate::repository::hashes::{Hashes, UnitHash, hash};
 use crate::stream::{self, Fault, Header, Kind, StreamError, Visitor};
 use crate::units::Extent;
 
-/// Applies the undo stream to image and hashes, as far as it goes, and makes that durable.
-pub fn roll_back(path: &Path, image: &RepoFile, hashes: &Hashes, unit_bytes: u64) -> anyhow::Result<()> {
+/// Applies the undo stream to image and hashes, as far as it goes, and makes that durable. The geometry is that of the point
+/// that it leads to.
+pub fn roll_back(path: &Path, geometry: Geometry, image: &RepoFile, hashes: &Hashes) -> anyhow::Result<()> {
     let name = || path.display().to_string();
     let file = File::open(path).with_context(name)?;
     let len = file.metadata().with_context(name)?.len();
@@ -37,21 +41,50 @@ pub fn roll_back(path: &Path, image: &RepoFile, hashes: &Hashes, unit_bytes: u64
         }
     }
     if target.units < needed {
-        bail!(
-            "{}: is damaged: {needed} units must be in it, {} can be read; the image cannot be brought back to the \
-             previous point",
-            name(),
-            target.units
-        );
+        target.device_bytes.get_or_insert(geometry.device_bytes);
+        one_by_one(path, geometry, image, hashes)?;
     }
     if let Some(device_bytes) = target.device_bytes {
         if image.can_grow() {
             image.set_len(device_bytes)?;
         }
-        hashes.set_units(device_bytes.div_ceil(unit_bytes))?;
+        hashes.set_units(device_bytes.div_ceil(geometry.unit_bytes))?;
     }
     image.sync()?;
     hashes.sync()
+}
+
+/// Not all of a damaged stream can be read from its beginning to its end. What can be found by the index is put back; of the
+/// rest the old hash is, so that it is known to be damaged.
+fn one_by_one(path: &Path, geometry: Geometry, image: &RepoFile, hashes: &Hashes) -> anyhow::Result<()> {
+    let Some(undo) = Undo::open_growing(path, geometry)? else { return Ok(()) };
+    let Some(mut reader) = Undo::open_growing(path, geometry)? else { return Ok(()) };
+    let (mut lost, mut first) = (0u64, None);
+    for entry in undo.entries()? {
+        let entry = entry?;
+        let extent = geometry.extent(entry.unit);
+        let mut bytes = vec![0; usize::try_from(extent.len)?];
+        match reader.read(&entry, &mut bytes) {
+            Ok(()) if hash(&bytes) == entry.hash => image.write(&bytes, extent.offset)?,
+            Err(e) if e.chain().any(|cause| matches!(cause.downcast_ref(), Some(ReadError::Io { .. }))) => {
+                return Err(e);
+            }
+            _ => {
+                lost += 1;
+                first.get_or_insert(extent);
+            }
+        }
+        hashes.set(&[(entry.unit, entry.hash)])?;
+    }
+    if let Some(first) = first {
+        report::warn(format_args!(
+            "{}: is damaged: {lost} blocks of the last point are lost, the first at byte {}; era verify names them, and with \
+             SOURCE and --repair gets back what the device still has",
+            path.display(),
+            first.offset
+        ));
+    }
+    Ok(())
 }
 
 struct Target<'a> {

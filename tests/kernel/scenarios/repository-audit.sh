@@ -39,9 +39,14 @@ for _ in 1 2 3 4; do
     if [ $status = 2 ]; then
         found=yes
         grep "SUSPECT: 1 of [0-9]* blocks that were not written.*era verify --repair" said
+        break
     fi
 done
 [ $found = yes ] || fail "nothing was found in four runs"
+# Nor is it forgotten by a run that looks elsewhere.
+point=$(last_point repo)
+assert_exit 2 era backup vol repo --audit 0
+assert_message "SUSPECT: since point $point: 1 of [0-9]* blocks"
 era points repo >points
 grep SUSPECT points
 assert_differ "$data" repo/image

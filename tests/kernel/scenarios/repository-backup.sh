@@ -34,8 +34,21 @@ for round in 2 3 4; do
     e2fsck -fn image-$round
     assert_nothing_left vol
 done
+# Another repository follows the device by itself, from its own cursor.
+era backup vol other
+let_writer_work 1
+era backup vol repo
+let_writer_work 1
 stop_writer
 umount /run/mnt
+for repo in other repo other; do
+    era backup vol $repo
+    dd if=/dev/mapper/vol of=now bs=1M iflag=direct status=none
+    assert_same now $repo/image
+    assert_exit 0 era verify $repo
+done
+assert_equal 3 "$(points_kept other)" "points of the other repository"
+rm -r other
 
 # The device, and it has grown.
 era close --meta "$meta"

@@ -17,7 +17,7 @@ points_kept() {
 # A sender that is killed in the middle: nothing is kept, but what arrived is not sent again.
 start_writer /run/mnt
 let_writer_work 3
-assert_exit 2 env ERA_FAILPOINT=copying@40=kill era backup vol repo
+assert_exit 2 env ERA_FAILPOINT=copying@160=kill era backup vol repo
 assert_message "era send on this machine: was ended by signal 9"
 assert_exit 1 era points --json repo
 assert_nothing_left vol

@@ -79,8 +79,14 @@ impl View {
                 return Ok(());
             }
             let places = self.places(&batch, zeros)?;
-            let mut ahead =
-                Ahead { view: &mut *self, units: &mut batch, places, partial: Vec::new(), each: &mut *each };
+            let mut ahead = Ahead {
+                view: &mut *self,
+                units: &mut batch,
+                places,
+                partial: Vec::new(),
+                zero_hash: ZeroHash::default(),
+                each: &mut *each,
+            };
             match ahead.read(&source) {
                 Ok(()) | Err(Stop::Stale) => {}
                 Err(Stop::Other(e)) => return Err(e),
@@ -102,14 +108,15 @@ impl View {
     }
 
     fn places(&mut self, units: &VecDeque<u64>, zeros: Zeros) -> anyhow::Result<VecDeque<Place>> {
-        let (mut zero_hash, mut places) = (ZeroHash::default(), VecDeque::with_capacity(units.len()));
+        let zeros = if zeros == Zeros::Trust { self.known_zeros(units)? } else { Vec::new() };
+        let mut places = VecDeque::with_capacity(units.len());
         // Up to here there is a hole.
         let mut hole_to = 0;
-        for &unit in units {
+        for (at, &unit) in units.iter().enumerate() {
             let extent = self.geometry().extent(unit);
-            let place = if zeros == Zeros::Trust && self.hash(unit)? == zero_hash.of(extent.len) {
+            let place = if zeros.get(at) == Some(&true) {
                 Place::Known
-            } else if self.is_undone(unit)? {
+            } else if self.undone(unit)?.is_some() {
                 Place::Undone
             } else {
                 if hole_to <= extent.offset {
@@ -121,6 +128,28 @@ impl View {
         }
         Ok(places)
     }
+
+    /// Which of the units hash as zeros. The journal is asked once for all, after all other hashes were read.
+    fn known_zeros(&mut self, units: &VecDeque<u64>) -> anyhow::Result<Vec<bool>> {
+        let mut zero_hash = ZeroHash::default();
+        loop {
+            let mut found = Vec::with_capacity(units.len());
+            for &unit in units {
+                let undone = self.undone(unit)?;
+                found.push((undone.is_some(), undone.map_or_else(|| self.hash_of_image(unit), Ok)));
+            }
+            if self.catch_up()? {
+                continue;
+            }
+            let is_zero = |(&unit, (is_undone, hash)): (&u64, (bool, anyhow::Result<UnitHash>))| {
+                let journaled = if is_undone { None } else { self.journaled_hash(unit)? };
+                // A unit without a hash is looked at like any other, and found to be damaged.
+                let hash = journaled.or(hash.ok());
+                Ok(hash == Some(zero_hash.of(self.geometry().extent(unit).len)))
+            };
+            return units.iter().zip(found).map(is_zero).collect();
+        }
+    }
 }
 
 /// A batch whose image is read ahead.
@@ -131,6 +160,7 @@ struct Ahead<'a, 'e> {
     places: VecDeque<Place>,
     /// What is there of the next unit of the image, where that is not in one piece.
     partial: Vec<u8>,
+    zero_hash: ZeroHash,
     each: Each<'e>,
 }
 
@@ -218,8 +248,8 @@ impl Ahead<'_, '_> {
                 Place::Known | Place::Image => {
                     self.places.pop_front();
                     if let Some(unit) = self.units.pop_front() {
-                        let hash = self.view.hash(unit);
-                        (self.each)(unit, hash.map(|hash| (Contents::Zeros, hash)))?;
+                        let hash = self.zero_hash.of(self.view.geometry().extent(unit).len);
+                        (self.each)(unit, Ok((Contents::Zeros, hash)))?;
                     }
                 }
             }

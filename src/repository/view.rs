@@ -156,15 +156,18 @@ impl View {
                 break of_image;
             }
         };
-        match self.journal.as_ref().map(|journal| journal.find(unit)).transpose()?.flatten() {
-            Some(entry) => Ok(entry.hash),
-            None => of_image,
-        }
+        self.journaled_hash(unit)?.map_or(of_image, Ok)
     }
 
-    /// Whether an undo stream has a unit.
-    pub(super) fn is_undone(&self, unit: u64) -> anyhow::Result<bool> {
-        Ok(self.find_undone(0, unit)?.is_some())
+    /// What a unit hashes to that an undo stream has.
+    pub(super) fn undone(&self, unit: u64) -> anyhow::Result<Option<UnitHash>> {
+        Ok(self.find_undone(0, unit)?.map(|(_, entry)| entry.hash))
+    }
+
+    /// What a unit hashed to that the run that is under way may have overwritten.
+    pub(super) fn journaled_hash(&self, unit: u64) -> anyhow::Result<Option<UnitHash>> {
+        let found = self.journal.as_ref().map(|journal| journal.find(unit)).transpose()?.flatten();
+        Ok(found.map(|entry| entry.hash))
     }
 
     /// To where the image has a hole that begins here: to here, if there is none.

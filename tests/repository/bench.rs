@@ -167,6 +167,21 @@ impl Device {
         self.stream_with(&self.header(Kind::Difference, 0), &runs, Some((BASE, base)))
     }
 
+    /// Everything of a device that has so many zeros.
+    pub fn full_of_zeros(&mut self, device_bytes: u64) -> Vec<u8> {
+        self.era += 1;
+        let header = Header { device_bytes, ..self.header(Kind::Full, 0) };
+        let (mut stream, zeros) = (Vec::new(), vec![0; 1 << 20]);
+        let mut encoder = EncoderV2::new(&mut stream, &header, None, Era(self.era)).unwrap();
+        for offset in (0..device_bytes).step_by(zeros.len()) {
+            let extent = Extent { offset, len: zeros.len() as u64 };
+            encoder.piece(&Piece { extent, offset, bytes: &zeros }).unwrap();
+        }
+        encoder.finish().unwrap();
+        drop(encoder);
+        stream
+    }
+
     /// A stream that says that it is full, and has these bytes of the device, one range after another.
     pub fn full_of(&mut self, ranges: &[std::ops::Range<u64>]) -> Vec<u8> {
         self.era += 1;

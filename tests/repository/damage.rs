@@ -30,6 +30,32 @@ fn streams_that_are_cut_off() {
 }
 
 #[test]
+fn streams_that_are_cut_off_between_two_records() {
+    let (mut bench, mut device) = (Bench::new(), Device::new(5_000_000));
+    device.write_some(30);
+    let full = device.full();
+    bench.receive(&full, &device);
+    device.write_some(2000);
+    let stream = device.increment();
+    let mut ends = vec![8];
+    while *ends.last().unwrap() < stream.len() {
+        let head = *ends.last().unwrap();
+        let stored = u32::from_le_bytes(stream[head + 16..head + 20].try_into().unwrap());
+        ends.push(head + 32 + stored as usize);
+    }
+    assert!(ends.pop() == Some(stream.len()) && ends.len() > 4, "{} records", ends.len());
+    for end in ends {
+        for len in [end, end + 1, end + 32] {
+            bench.run(&["receive", "REPO"], &stream[..len], None).expect_error("");
+            assert_eq!(bench.ids(), [1]);
+        }
+    }
+    bench.check_tidy();
+    bench.receive(&stream, &device);
+    bench.check_tidy();
+}
+
+#[test]
 fn streams_with_a_flipped_bit() {
     let (mut bench, device, stream) = ready();
     for at in (0..stream.len()).step_by(1009).chain(stream.len() - 105..stream.len()) {

@@ -14,6 +14,7 @@ mod growth;
 mod life;
 mod locks;
 mod lost;
+mod memory;
 mod passes;
 mod readers;
 mod refusals;

@@ -92,8 +92,12 @@ impl View {
                 Err(Stop::Other(e)) => return Err(e),
                 // Those before it are read once more, one by one, and so it is itself: the error then names its file.
                 Err(Stop::Read(e)) => {
-                    let bad = self.geometry().unit_of(e.offset());
-                    while let Some(unit) = batch.pop_front_if(|unit| *unit <= bad) {
+                    // At least one of them, wherever the error is: it goes on in any case.
+                    let bad =
+                        self.geometry().unit_of(e.offset()).max(batch.front().copied().unwrap_or_default());
+                    while batch.front().is_some_and(|unit| *unit <= bad)
+                        && let Some(unit) = batch.pop_front()
+                    {
                         self.read_alone(unit, each)?;
                     }
                 }

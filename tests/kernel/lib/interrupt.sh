@@ -41,6 +41,16 @@ interrupt_everywhere() {
     done
 }
 
+# interrupt_in_turn NAME MIRROR CONSISTENCY ACTION...: in one way at each step, by turns: ways that end a process alike.
+interrupt_in_turn() {
+    local step turn=0 actions=("${@:4}")
+    for step in $(steps_of "$3"); do
+        interrupt "$1" "$3" "$step" "${actions[turn % ${#actions[@]}]}"
+        turn=$((turn + 1))
+    done
+    assert_mirror "$1" "$2"
+}
+
 # interrupt NAME CONSISTENCY STEP ACTION: sends, from $cursor, and is interrupted. Writes go on, and after another command
 # nothing is left.
 interrupt() {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# A send without a cut is interrupted at every step, in every way: writes go on, nothing is left after the next
+# A send without a cut is interrupted at every step, in every way that differs: writes go on, nothing is left after the next
 # command, and the next increment from the old cursor is complete.
 # time limit: 400
 
@@ -10,5 +10,6 @@ writer_rest=0.05
 start_writer /run/mnt
 cursor=
 send vol mirror
-interrupt_everywhere vol mirror none kill term hup epipe stop
+interrupt_everywhere vol mirror none kill stop
+interrupt_in_turn vol mirror none term hup epipe
 stop_writer

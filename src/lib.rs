@@ -21,7 +21,8 @@
 //! 12. [`repository`]: mirrors with kept points in time: receiving, reading, giving back
 //! 13. [`mount`]: the points of a repository as files, through FUSE
 //! 14. [`remote`]: a backup between machines
-//! 15. [`cli`]: the commands, thin: arguments to options, call the library, print
+//! 15. [`boot`]: what systemd and udev are told about tracked devices
+//! 16. [`cli`]: the commands, thin: arguments to options, call the library, print
 
 // Sizes and offsets from foreign bytes are converted with checks, never cut short.
 #![cfg_attr(
@@ -32,6 +33,7 @@
 pub mod apply;
 pub mod blockio;
 pub mod blocklist;
+pub mod boot;
 pub mod cli;
 pub mod copy;
 pub mod device;

@@ -44,8 +44,15 @@ install: ## Install what `make` built below $(DESTDIR)$(PREFIX)
 	install -m 755 target/release/era $(DESTDIR)$(PREFIX)/bin/era
 	ln -sf era $(DESTDIR)$(PREFIX)/bin/era_copy
 	ln -sf era $(DESTDIR)$(PREFIX)/bin/era_apply
-	install -D -m 644 udev/60-era.rules $(DESTDIR)$(PREFIX)/lib/udev/rules.d/60-era.rules
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/udev/rules.d udev/60-era.rules udev/61-era.rules
+	sed -i 's|/usr/local/bin/|$(PREFIX)/bin/|' $(DESTDIR)$(PREFIX)/lib/udev/rules.d/61-era.rules
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man5 man/eratab.5 man/era-backup.5
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/era dist/backup-example.toml
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/systemd/system dist/systemd/era-backup@.service dist/systemd/era-backup@.timer
 	sed -i 's|/usr/local/bin/|$(PREFIX)/bin/|' $(DESTDIR)$(PREFIX)/lib/systemd/system/era-backup@.service
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system-generators $(DESTDIR)$(PREFIX)/lib/systemd/system-shutdown
+	ln -sf ../../../bin/era $(DESTDIR)$(PREFIX)/lib/systemd/system-generators/era-generator
+	ln -sf ../../../bin/era $(DESTDIR)$(PREFIX)/lib/systemd/system-shutdown/era-shutdown
+	install -D -t $(DESTDIR)$(PREFIX)/share/initramfs-tools/hooks dist/initramfs-tools/hooks/era
+	install -D -t $(DESTDIR)$(PREFIX)/share/initramfs-tools/scripts/local-top dist/initramfs-tools/scripts/local-top/era
+	install -D -m 755 -t $(DESTDIR)$(PREFIX)/lib/dracut/modules.d/90era dist/dracut/90era/*.sh

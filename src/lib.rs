@@ -22,7 +22,8 @@
 //! 13. [`repository`]: mirrors with kept points in time: receiving, reading, giving back
 //! 14. [`mount`]: the points of a repository as files, through FUSE
 //! 15. [`remote`]: a backup between machines
-//! 16. [`cli`]: the commands, thin: arguments to options, call the library, print
+//! 16. [`boot`]: what systemd and udev are told about tracked devices
+//! 17. [`cli`]: the commands, thin: arguments to options, call the library, print
 
 // Sizes and offsets from foreign bytes are converted with checks, never cut short.
 #![cfg_attr(
@@ -33,6 +34,7 @@
 pub mod apply;
 pub mod blockio;
 pub mod blocklist;
+pub mod boot;
 pub mod cli;
 pub mod copy;
 pub mod device;

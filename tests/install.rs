@@ -35,6 +35,14 @@ fn everything_is_in_its_place() {
         "bin/era_copy",
         "bin/era_apply",
         "lib/udev/rules.d/60-era.rules",
+        "lib/udev/rules.d/61-era.rules",
+        "lib/systemd/system-generators/era-generator",
+        "lib/systemd/system-shutdown/era-shutdown",
+        "share/initramfs-tools/hooks/era",
+        "share/initramfs-tools/scripts/local-top/era",
+        "lib/dracut/modules.d/90era/module-setup.sh",
+        "lib/dracut/modules.d/90era/era-open.sh",
+        "lib/dracut/modules.d/90era/era-parse.sh",
         "share/man/man5/eratab.5",
         "share/man/man5/era-backup.5",
         "share/doc/era/backup-example.toml",
@@ -44,6 +52,8 @@ fn everything_is_in_its_place() {
         assert!(prefix.join(name).is_file(), "{name}");
     }
     let unit = std::fs::read_to_string(prefix.join("lib/systemd/system/era-backup@.service")).unwrap();
+    let rule = std::fs::read_to_string(prefix.join("lib/udev/rules.d/61-era.rules")).unwrap();
+    assert!(rule.contains(&format!("{}/bin/era udev-links", prefix.display())), "{rule}");
     let start = format!("\nExecStart={}/bin/era backup --config %i\n", prefix.display());
     assert!(unit.contains(&start), "{unit}");
 }

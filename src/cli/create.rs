@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow, bail};
 use serde::Serialize;
 
-use super::{print_json, size};
+use super::{at_boot, print_json, size};
 use crate::device::disk::Disk;
 use crate::device::dm::{Dm, node};
 use crate::device::eratab::{self, DeviceSpec, Entry, Name, Options, Tag};
@@ -25,6 +25,8 @@ Examples:
       mount /dev/mapper/data /data     and put that name into /etc/fstab
   A mirror in smaller steps, at the price of more metadata:
       era create data --data /dev/vdb1 --meta /dev/vdb2 --block-size 64K
+  The root filesystem, from the next boot on, in one go:
+      era create root --data /dev/vda2 --meta /dev/vda3 --at-boot --apply
 
 The data stay as they are. The metadata device is overwritten; one that holds
 something is refused without --force. 1 GiB is enough for most: what dm-era does
@@ -37,7 +39,7 @@ pub(super) struct Args {
     /// Name of the tracked device: /dev/mapper/NAME
     name: Name,
 
-    /// Device to track; must not be in use
+    /// Device to track; must not be in use, but for --at-boot
     #[arg(long, value_name = "DEVICE")]
     data: PathBuf,
 
@@ -65,6 +67,14 @@ pub(super) struct Args {
     #[arg(long)]
     no_open: bool,
 
+    /// Track a device that is in use, / perhaps, from the next boot on; shows what else must change
+    #[arg(long, conflicts_with_all = ["no_eratab", "no_open", "json"])]
+    at_boot: bool,
+
+    /// With --at-boot: make these changes; a copy of each file is kept, and `era remove` undoes them
+    #[arg(long, requires = "at_boot")]
+    apply: bool,
+
     /// Overwrite what the metadata device holds
     #[arg(long)]
     force: bool,
@@ -80,6 +90,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         cow_bytes: args.cow_size,
         discards: args.discards,
         force: args.force,
+        in_use: args.at_boot,
     };
     let (data_path, meta_path) = (absolute(&args.data)?, absolute(&args.meta)?);
     let table = Path::new(eratab::PATH);
@@ -87,6 +98,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         bail!("{}: {} is there already; choose another name", eratab::PATH, args.name);
     }
     let dm = Dm::open()?;
+    if args.at_boot {
+        return at_boot(args, &dm, &data_path, &meta_path, &wishes);
+    }
     let (created, entry) = {
         let (data, metadata) = lifecycle::open_unused(&data_path, &meta_path)?;
         let created = lifecycle::create(&dm, &args.name, &data, &metadata, &wishes)?;
@@ -96,6 +110,43 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     finish(args, &dm, &data_path, &meta_path, table, &entry)
         .map_err(|e| give_up(e, args, &dm, &meta_path, &entry, &created))?;
     print(args, &created.header)
+}
+
+/// Prepares a device that is in use. The table comes first of what the boot reads, and the ramdisk last, as it holds a copy.
+fn at_boot(args: &Args, dm: &Dm, data: &Path, meta: &Path, wishes: &Wishes) -> anyhow::Result<()> {
+    if at_boot::made(&args.name)?.is_some() {
+        bail!("{0}: files were changed for it before; `era remove {0}` undoes that", args.name);
+    }
+    let (data, metadata) = lifecycle::open_in_use(data, meta)?;
+    let plan = at_boot::plan(&args.name, &data)?;
+    let created = lifecycle::create(dm, &args.name, &data, &metadata, wishes)?;
+    let mut entry = entry(args, &data, &metadata);
+    entry.options.initrd_attach = plan.initrd;
+    let table = Path::new(eratab::PATH);
+    let work = || -> anyhow::Result<()> {
+        eratab::add(table, &entry)?;
+        if args.apply {
+            plan.apply(&args.name).map_err(|e| {
+                match eratab::remove(table, &args.name).and_then(|()| plan.put_back(&args.name)) {
+                    Ok(()) => e.context("nothing is changed in the end, as a step failed"),
+                    Err(again) => anyhow!("{e:#}; and not all could be put back: {again:#}"),
+                }
+            })?;
+        }
+        Ok(())
+    };
+    work().inspect_err(|_| created.undo(&metadata))?;
+    if !args.apply {
+        println!("{}: prepared; before the next boot, or in one go with --apply:", args.name);
+    }
+    plan.print();
+    println!(
+        "{0}: from the next boot on use {1} in place of {2}",
+        args.name,
+        node(args.name.as_str()).display(),
+        args.data.display()
+    );
+    Ok(())
 }
 
 /// Nothing is left of a device that could not be made wholly, and the first error is the one to tell of. But what is open

@@ -8,7 +8,9 @@
 //! away ends the program as SIGPIPE does, silently.
 
 mod apply;
+mod at_boot;
 mod backup;
+mod boot;
 mod changed;
 mod copy;
 mod create;
@@ -103,6 +105,9 @@ enum Command {
         /// What to do.
         charge: String,
     },
+    /// Says which links udev makes to a data device; called by a udev rule.
+    #[command(hide = true)]
+    UdevLinks,
 }
 
 #[derive(Parser)]
@@ -132,6 +137,14 @@ pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
             report::set_program("era_apply");
             Command::Apply(EraApply::parse_from(args).args)
         }
+        Some("era-generator") => {
+            report::set_program("era-generator");
+            return answer(boot::generate(args.get(1..).unwrap_or_default()).map(|()| true));
+        }
+        Some("era-shutdown") => {
+            report::set_program("era-shutdown");
+            return answer(boot::shut_down().map(|()| true));
+        }
         _ => Era::parse_from(args).command,
     };
     let depth = match &command {
@@ -159,6 +172,7 @@ pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Hashes(args) => return answer(hashes::run(&args)),
         Command::Send(args) => send::run(&args),
         Command::Guardian { charge } => guardian::run(&charge),
+        Command::UdevLinks => boot::links(),
         Command::Changed(args) => changed::run(&args),
         Command::Copy(args) => copy::run(&args),
         Command::Apply(args) => apply::run(&args),

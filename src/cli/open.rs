@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! `era open` and `era close`: activates and deactivates tracked devices.
 
+use std::time::Duration;
+
 use super::tracked::{All, Device, Which};
 use crate::device::disk::{Disk, number_of};
 use crate::device::dm::{Dm, node};
@@ -52,6 +54,14 @@ pub(super) struct OpenArgs {
     /// Take the data device as it is, if it is not the recorded one; begins a new generation
     #[arg(long, conflicts_with = "all")]
     accept_data: bool,
+
+    /// With --all: only those that are marked x-initrd.attach, as in the initial ramdisk
+    #[arg(long, requires = "all")]
+    initrd: bool,
+
+    /// Wait so long for disks that are not there yet
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    wait: u64,
 }
 
 /// Deactivate tracked devices
@@ -64,7 +74,12 @@ pub(super) struct CloseArgs {
 
 pub(super) fn open(args: &OpenArgs) -> anyhow::Result<()> {
     let dm = Dm::open()?;
-    args.which.for_each(All::Open, |device| open_one(&dm, device, args))
+    let limit = Duration::from_secs(args.wait);
+    let all = if args.initrd { All::Initrd } else { All::Open };
+    args.which.for_each(all, |device| {
+        device.wait(limit);
+        open_one(&dm, device, args)
+    })
 }
 
 fn open_one(dm: &Dm, device: &Device, args: &OpenArgs) -> anyhow::Result<()> {
@@ -77,7 +92,7 @@ fn open_one(dm: &Dm, device: &Device, args: &OpenArgs) -> anyhow::Result<()> {
     };
     match opening::open(dm, &device.name, &data, &metadata, &choices)? {
         Opened::Already => println!("{}: is open: {}", device.name, path.display()),
-        Opened::Continued => println!("{}: opened: {}", device.name, path.display()),
+        Opened::Continued | Opened::First => println!("{}: opened: {}", device.name, path.display()),
         Opened::AfterCrash => {
             println!("{}: opened: {}", device.name, path.display());
             report::warn(format_args!(

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 
+use super::at_boot;
 use super::open::close_device;
 use super::tracked::{Device, One, table};
 use crate::device::disk::{Disk, number_of};
@@ -18,6 +19,9 @@ Examples:
   mount /dev/vdb1 /data
   A device that is not in /etc/eratab:
       era remove --meta /dev/vdb2
+  The root filesystem, if it was created with --at-boot --apply: all that was
+  changed is changed back, and it is a plain one from the next boot on:
+      era remove root
 
 The data device is then as it was before `era create`, with the data that were
 written since. The metadata device is free for other uses. The data device may
@@ -41,6 +45,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         Some(name) => vec![name.clone()],
         None => lines_of(&metadata)?,
     };
+    for name in &lines {
+        if let Some(plan) = at_boot::made(name)? {
+            return undo_at_boot(&device, name, &plan, &data, &metadata);
+        }
+    }
     close_device(&Dm::open()?, &device, data.as_ref(), &metadata)?;
     // The header first: a line without a header is reported by whoever meets it, a header without a line by nobody.
     lifecycle::remove(data.as_ref().ok(), &metadata)?;
@@ -51,6 +60,42 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         Ok(data) => println!("{}: no longer tracked; use {} again", device.name, data.path.display()),
         Err(_) => println!("{}: no longer tracked", device.name),
     }
+    Ok(())
+}
+
+/// What `era create --at-boot --apply` did is undone, also while the device is in use: the next boot does without it. The
+/// header goes last, since until then a ramdisk may look for it.
+fn undo_at_boot(
+    device: &Device,
+    name: &Name,
+    plan: &at_boot::Plan,
+    data: &anyhow::Result<Disk>,
+    metadata: &Disk,
+) -> anyhow::Result<()> {
+    let path = Path::new(eratab::PATH);
+    // One that is somebody else's is refused before anything is changed.
+    header::read(metadata).with_context(|| metadata.path.display().to_string())?;
+    let entry = table()?.entries.into_iter().find(|entry| entry.name == *name);
+    eratab::remove(path, name)?;
+    plan.put_back(name).inspect_err(|_| {
+        // So that the same command may be tried again. The first error is the one to tell of.
+        if let Some(entry) = &entry {
+            let _ = eratab::add(path, entry);
+        }
+    })?;
+    let dm = Dm::open()?;
+    let is_in_use = dm.state(name.as_str())?.is_some_and(|state| state.open_count > 0)
+        || data.as_ref().is_ok_and(|data| {
+            dm.state(name.as_str()).is_ok_and(|s| s.is_none()) && data.check_unused().is_err()
+        });
+    if is_in_use {
+        lifecycle::remove_in_use(metadata)?;
+        println!("{name}: no longer tracked from the next boot on");
+        return Ok(());
+    }
+    close_device(&dm, device, data.as_ref(), metadata)?;
+    lifecycle::remove(data.as_ref().ok(), metadata)?;
+    println!("{name}: no longer tracked");
     Ok(())
 }
 

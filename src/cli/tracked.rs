@@ -2,11 +2,13 @@
 //! Which tracked devices a command means, and what they are made of.
 
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
 
 use crate::blockio::Source;
-use crate::device::disk::Disk;
+use crate::device::disk::{Disk, number_of};
 use crate::device::eratab::{self, DeviceSpec, Entry, Name, Options, Table};
 use crate::device::header;
 use crate::device::lifecycle;
@@ -45,9 +47,14 @@ pub(super) struct One {
 pub(super) enum All {
     /// Devices that are marked noauto are left out, and those that are marked nofail may fail.
     Open,
+    /// Of these only those that are marked x-initrd.attach.
+    Initrd,
     /// All, and each must be closed.
     Close,
 }
+
+/// How often to look whether a disk has come.
+const POLL: Duration = Duration::from_millis(100);
 
 /// A device, by its line in the table or by its header.
 pub(super) struct Device {
@@ -71,6 +78,21 @@ impl Device {
         let metadata = Disk::open_held(&self.metadata.resolve()?)?;
         metadata.lock()?;
         Ok(metadata)
+    }
+
+    /// Waits until both disks are there, or until the time is up: who needs them then says what is missing.
+    pub(super) fn wait(&self, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        let mut told = false;
+        for spec in self.data.iter().chain([&self.metadata]) {
+            while !spec.resolve().is_ok_and(|path| number_of(&path).is_ok()) && Instant::now() < deadline {
+                if !told {
+                    report::note(format_args!("{}: waiting for {spec}", self.name));
+                    told = true;
+                }
+                thread::sleep(POLL);
+            }
+        }
     }
 
     /// Its data device.
@@ -116,9 +138,14 @@ impl Which {
         let table = table()?;
         let mut failed: Vec<String> = table.problems.iter().map(|(line, _)| format!("line {line}")).collect();
         let devices = table.entries.into_iter().map(Device::from);
-        for device in devices.filter(|device| all == All::Close || !device.options.noauto) {
+        let is_meant = |device: &Device| match all {
+            All::Open => !device.options.noauto,
+            All::Initrd => !device.options.noauto && device.options.initrd_attach,
+            All::Close => true,
+        };
+        for device in devices.filter(is_meant) {
             match work(&device).with_context(|| device.name.to_string()) {
-                Err(e) if all == All::Open && device.options.nofail => report::warn(format_args!("{e:#}")),
+                Err(e) if all != All::Close && device.options.nofail => report::warn(format_args!("{e:#}")),
                 Err(e) => {
                     report::fail(format_args!("{e:#}"));
                     failed.push(device.name.to_string());

@@ -10,6 +10,7 @@
 //! | create | new device, new generation | first 4 KiB zeroed, before the header: the kernel makes them new |
 //! | open | no longer clean, the era; what a data device has grown by | zeroed where a new generation begins, after a header that says so |
 //! | close | clean, the fingerprint, the era; unchanged where the data device is gone | - |
+//! | shutdown, while mounted read-only (`leaving`) | as close | - |
 //! | remove | wiped | - |
 
 use std::path::{Path, PathBuf};
@@ -48,6 +49,8 @@ pub struct Wishes {
     pub discards: bool,
     /// Whether to overwrite what the metadata device holds.
     pub force: bool,
+    /// The data device is in use: what it looks like now says nothing, and nothing is recorded.
+    pub in_use: bool,
 }
 
 /// Opens the two devices of a tracked device that is to be: two different ones, which nobody uses.
@@ -57,6 +60,16 @@ pub fn open_unused(data: &Path, metadata: &Path) -> anyhow::Result<(Disk, Disk)>
         bail!("{}: is both the data and the metadata device; they must be two", data.display());
     }
     let (data, metadata) = (Disk::open_unused(data)?, Disk::open_unused(metadata)?);
+    metadata.lock()?;
+    Ok((data, metadata))
+}
+
+/// Opens the two devices of a tracked device that is to be from the next boot on: only the metadata device must be free.
+pub fn open_in_use(data: &Path, metadata: &Path) -> anyhow::Result<(Disk, Disk)> {
+    if number_of(data)? == number_of(metadata)? {
+        bail!("{}: is both the data and the metadata device; they must be two", data.display());
+    }
+    let (data, metadata) = (Disk::open_held(data)?, Disk::open_unused(metadata)?);
     metadata.lock()?;
     Ok((data, metadata))
 }
@@ -87,7 +100,9 @@ pub fn create(
     let mut header = Header::new(Uuid::new_v4(), Uuid::new_v4(), describe(data)?, wishes.block_size, layout);
     header.name = Some(name.as_str().into());
     header.options.discards = wishes.discards;
-    header.state = State { clean: true, fingerprint: Some(fingerprint(data)?), era: None };
+    if !wishes.in_use {
+        header.state = State { clean: true, fingerprint: Some(fingerprint(data)?), era: None };
+    }
     let places = overwritten(metadata, &header);
     let before = Saved::of(metadata, &places)?;
     let write = |header: &mut Header| -> anyhow::Result<()> {
@@ -279,6 +294,13 @@ pub fn close(dm: &Dm, data: Option<&Disk>, metadata: &Disk) -> anyhow::Result<Cl
 pub fn remove(data: Option<&Disk>, metadata: &Disk) -> anyhow::Result<()> {
     data.map(Disk::check_unused).transpose()?;
     let metadata = Disk::open_unused(&metadata.path)?;
+    let (source, target) = metadata.halves();
+    header::wipe(source, target).with_context(|| metadata.path.display().to_string())
+}
+
+/// Takes tracking away from a device that is in use, / perhaps: from the next boot on it is not opened. Until then dm-era
+/// goes on in its own part of the metadata device, and nobody asks it any more.
+pub fn remove_in_use(metadata: &Disk) -> anyhow::Result<()> {
     let (source, target) = metadata.halves();
     header::wipe(source, target).with_context(|| metadata.path.display().to_string())
 }

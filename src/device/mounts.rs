@@ -20,6 +20,8 @@ pub struct Mount {
     pub path: PathBuf,
     /// What freezing and thawing need.
     pub directory: File,
+    /// Whether nothing can be written to the filesystem, by whatever path.
+    pub read_only: bool,
 }
 
 /// Opens each filesystem that is mounted on a device or on what is stacked on it, once each.
@@ -36,7 +38,9 @@ pub fn on(device: Device) -> anyhow::Result<Vec<Mount>> {
         if is_on_it && seen.insert(line.device) {
             // Covered by another mount since: then the descriptor is one of that, and another line must serve.
             match open(&line) {
-                Ok(Some(directory)) => mounts.push(Mount { path: line.path, directory }),
+                Ok(Some(directory)) => {
+                    mounts.push(Mount { path: line.path, directory, read_only: line.read_only })
+                }
                 Ok(None) => {
                     seen.remove(&line.device);
                 }
@@ -84,6 +88,8 @@ struct Line {
     device: Device,
     path: PathBuf,
     source: PathBuf,
+    /// Of the filesystem, not of this mount: a filesystem can be mounted for reading in one place and for writing in another.
+    read_only: bool,
 }
 
 /// Reads a line as proc(5) describes it:
@@ -96,6 +102,7 @@ fn parse(line: &[u8]) -> Option<Line> {
         device: str::from_utf8(fields.get(2)?).ok()?.parse().ok()?,
         path: unescape(fields.get(4)?),
         source: unescape(fields.get(end + 2)?),
+        read_only: fields.get(end + 3)?.split(|&b| b == b',').any(|option| option == b"ro"),
     })
 }
 
@@ -126,6 +133,12 @@ mod tests {
         assert_eq!((line.id, line.device), (36, "98:7".parse().unwrap()));
         assert_eq!(line.path, Path::new("/a b"));
         assert_eq!(line.source, Path::new("/dev/root"));
+        assert!(!line.read_only);
+        let of_filesystem = |options: &str| {
+            parse(format!("36 35 98:7 / /mnt rw - ext3 /dev/root {options}").as_bytes()).unwrap().read_only
+        };
+        assert!(of_filesystem("ro,errors=continue") && of_filesystem("ro"));
+        assert!(!of_filesystem("rw,errors=remount-ro"), "an option that only has ro in it");
         for bad in ["", "36 35 98:7 / /mnt rw", "36 35 x / /mnt rw - ext3 /dev/root rw", "1 2 3:4 - a"] {
             assert_eq!(parse(bad.as_bytes()), None, "{bad}");
         }

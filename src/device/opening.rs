@@ -43,6 +43,8 @@ pub enum Opened {
     Already,
     /// It was closed in order and nothing has changed since.
     Continued,
+    /// It is opened for the first time since tracking was set up: no cursor is older.
+    First,
     /// It was not closed in order: tracking is complete, but whether something bypassed it cannot be known.
     AfterCrash,
     /// A new generation has begun.
@@ -106,6 +108,12 @@ pub fn open(dm: &Dm, name: &Name, data: &Disk, metadata: &Disk, choices: &Choice
             return Ok(Opened::TrackedAgain);
         }
         stack::put_up(dm, &parts(name, &found, data.number, metadata.number))?;
+        if found.state.clean {
+            // A shutdown that had recorded how the device was left has come to nothing.
+            let mut header = found;
+            header.state = State { clean: false, fingerprint: None, ..header.state };
+            write_header(&mut header, metadata).with_context(meta_path)?;
+        }
         return Ok(Opened::Already);
     }
     if !choices.accept_data {
@@ -172,6 +180,7 @@ pub fn open(dm: &Dm, name: &Name, data: &Disk, metadata: &Disk, choices: &Choice
     Ok(match (reason, comparison) {
         (Some(reason), _) => Opened::NewGeneration(reason),
         (None, Comparison::Same) => Opened::Continued,
+        (None, _) if found.state.era.is_none() => Opened::First,
         (None, _) => Opened::AfterCrash,
     })
 }

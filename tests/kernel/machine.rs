@@ -45,11 +45,18 @@ pub struct Machine {
 }
 
 impl Machine {
+    /// Boots a scenario on the host's files.
     pub fn start(scenario: &Scenario, boot: u32, work_dir: &mut WorkDir) -> io::Result<Self> {
+        let arguments = arguments(scenario, boot, work_dir);
+        Self::launch(arguments, work_dir)
+    }
+
+    /// Boots a machine with these arguments.
+    pub fn launch(arguments: Vec<OsString>, work_dir: &mut WorkDir) -> io::Result<Self> {
         let (alive, stdin) = io::pipe()?;
         let mut command = contained("linux.uml");
         command
-            .args(arguments(scenario, boot, work_dir))
+            .args(arguments)
             .current_dir(work_dir.path())
             .env("PATH", prerequisites::PATH)
             .env("TMPDIR", memory_dir(work_dir.path()))

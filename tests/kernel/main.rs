@@ -8,6 +8,7 @@
 mod machine;
 mod prerequisites;
 mod scenario;
+mod system;
 mod work_dir;
 
 use std::{
@@ -29,7 +30,7 @@ fn main() -> ExitCode {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kernel/scenarios");
     match Scenario::read_all(&directory) {
         Ok(scenarios) => {
-            let trials = scenarios.into_iter().map(trial).collect();
+            let trials = std::iter::once(system::trial()).chain(scenarios.into_iter().map(trial)).collect();
             libtest_mimic::run(&arguments, trials).exit_code()
         }
         Err(error) => {
@@ -39,12 +40,19 @@ fn main() -> ExitCode {
     }
 }
 
-/// A scenario whose prerequisites are missing is ignored, or, where everything must be there, fails.
 fn trial(scenario: Scenario) -> Trial {
-    let name = scenario.name.clone();
     let missing = prerequisites::missing(&scenario.needs);
+    trial_unless(scenario.name.clone(), &missing, move || run(&scenario))
+}
+
+/// A test whose prerequisites are missing is ignored, or, where everything must be there, fails.
+fn trial_unless(
+    name: String,
+    missing: &[String],
+    run: impl FnOnce() -> Result<(), Failed> + Send + 'static,
+) -> Trial {
     if missing.is_empty() {
-        return Trial::test(name, move || run(&scenario));
+        return Trial::test(name, run);
     }
     let reason = format!("missing {}", missing.join(", "));
     let required = std::env::var_os("ERA_TEST_REQUIRE_ALL").is_some_and(|value| value == "1");

@@ -23,7 +23,7 @@ const ALWAYS: [(&str, &str); 8] = [
 ];
 
 /// Commands that only some scenarios use.
-const SOMETIMES: [(&str, &str); 12] = [
+const SOMETIMES: [(&str, &str); 17] = [
     ("era_invalidate", "thin-provisioning-tools"),
     ("mkfs.xfs", "xfsprogs"),
     ("xfs_repair", "xfsprogs"),
@@ -36,6 +36,11 @@ const SOMETIMES: [(&str, &str); 12] = [
     ("ssh-keygen", "openssh-client"),
     ("sshd", "openssh-server"),
     ("udevadm", "udev"),
+    ("mmdebstrap", "mmdebstrap"),
+    ("debugfs", "e2fsprogs"),
+    ("mke2fs", "e2fsprogs"),
+    ("e2fsck", "e2fsprogs"),
+    ("strip", "binutils"),
 ];
 
 /// Says for each missing command how to get it; empty when everything is there.

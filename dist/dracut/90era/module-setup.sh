@@ -1,0 +1,40 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# dracut: takes into the initial ramdisk what opens the tracked devices that /etc/eratab marks x-initrd.attach.
+
+# Their lines.
+era_lines() {
+    [ -e "${dracutsysrootdir-}/etc/eratab" ] || return 1
+    grep -v '^[[:space:]]*#' "${dracutsysrootdir-}/etc/eratab" |
+        grep -E '[[:space:],]x-initrd\.attach(,|[[:space:]]|$)'
+}
+
+check() {
+    require_binaries era || return 1
+    era_lines >/dev/null || return 255
+}
+
+depends() {
+    echo dm
+}
+
+installkernel() {
+    hostonly='' instmods dm_mod dm_era dm_snapshot
+}
+
+install() {
+    inst_multiple era dmsetup
+    inst_rules 60-era.rules 61-era.rules
+    mkdir -p "$initdir/etc"
+    era_lines >"$initdir/etc/eratab"
+    if dracut_module_included systemd; then
+        # Units of systemd's, in the order that it knows.
+        local program
+        program=$(command -v era)
+        mkdir -p "$initdir/usr/lib/systemd/system-generators"
+        ln -sf "$program" "$initdir/usr/lib/systemd/system-generators/era-generator"
+    else
+        inst_hook initqueue/settled 30 "$moddir/era-open.sh"
+    fi
+    inst_hook cmdline 90 "$moddir/era-parse.sh"
+}

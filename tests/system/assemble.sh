@@ -1,0 +1,67 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# assemble.sh TAR PROGRAM MODULES SOURCES DISK: a disk with a plain Debian that era is installed in, as `make install` does, and
+# a free partition beside it. All happens in the current directory.
+set -euo pipefail
+tar=$1 program=$2 modules=$3 sources=$4 disk=$5
+version=${modules##*/}
+uuid=11111111-2222-4333-8444-555555555555
+unset DESTDIR MAKEFLAGS MFLAGS
+
+mkdir root work
+tar -C root -xf "$tar"
+mkdir -p work/target/release root/lib/modules root/boot/loader/entries root/etc/kernel root/root/.ssh
+cp -a "$modules" root/lib/modules/
+zcat /usr/share/doc/user-mode-linux/config.gz >"root/boot/config-$version"
+# The kernel is no file inside; what is made for it asks for one.
+: >"root/boot/vmlinuz-$version"
+strip -o work/target/release/era "$program"
+for name in Makefile man udev dist; do
+    ln -s "$sources/$name" work/$name
+done
+make --no-print-directory -s -C work install PREFIX=/usr DESTDIR="$PWD/root"
+
+sed -i 's/^MODULES=.*/MODULES=list/; s/^COMPRESS=.*/COMPRESS=lz4/' root/etc/initramfs-tools/initramfs.conf
+echo FSTYPE=ext4 >root/etc/initramfs-tools/conf.d/era-test
+echo "UUID=$uuid / ext4 errors=remount-ro 0 1" >root/etc/fstab
+echo "root=UUID=$uuid ro quiet" >root/etc/kernel/cmdline
+cat >root/boot/loader/entries/debian.conf <<END
+title   Debian
+linux   /boot/vmlinuz-$version
+initrd  /boot/initrd.img-$version
+options root=UUID=$uuid ro quiet
+END
+echo debian >root/etc/hostname
+echo '127.0.0.1 localhost debian' >root/etc/hosts
+ssh-keygen -q -t ed25519 -N '' -f root/root/.ssh/id_ed25519
+cp root/root/.ssh/id_ed25519.pub root/root/.ssh/authorized_keys
+echo 'StrictHostKeyChecking accept-new' >root/root/.ssh/config
+chmod -R go= root/root/.ssh
+
+cat >root/etc/systemd/system/era-test.service <<'END'
+[Unit]
+Description=Test of the whole system
+After=multi-user.target ssh.service
+
+[Service]
+Type=idle
+ExecStart=/bin/sh -c 'mkdir -p /run/host && mount -t hostfs -o "$ERA_TEST_HOST_DIR" none /run/host && exec bash /run/host/inside.sh'
+PassEnvironment=ERA_TEST_HOST_DIR ERA_TEST_BOOT
+END
+mkdir -p root/etc/systemd/system/multi-user.target.wants
+ln -s ../era-test.service root/etc/systemd/system/multi-user.target.wants/
+for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer getty.target \
+    systemd-pstore.service; do
+    ln -sf /dev/null root/etc/systemd/system/$unit
+done
+chroot root depmod "$version"
+chroot root update-initramfs -c -k "$version" >/dev/null
+
+truncate -s 700M "$disk"
+sfdisk -q "$disk" <<END
+label: gpt
+start=2048, size=921600, uuid=aaaaaaaa-0000-4000-8000-000000000001
+size=393216, uuid=aaaaaaaa-0000-4000-8000-000000000002
+END
+mke2fs -q -t ext4 -U $uuid -E offset=1048576,lazy_itable_init=0 -d root "$disk" 450M
+rm -rf root work

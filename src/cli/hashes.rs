@@ -44,8 +44,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<bool> {
     let name = || args.repository.display().to_string();
     let access = if args.sample.is_some() { Access::Read } else { Access::Write };
     let repository = Repository::open(&args.repository, access)?;
-    let mut manifest =
-        repository.manifest()?.with_context(|| format!("{}: there is no repository", name()))?;
+    let mut manifest = repository.known()?;
     let trust = if args.reread { Trust::Reread } else { Trust::Recorded };
     if let Some(one_in) = args.sample {
         let stride = stride(manifest.geometry()?.units(), one_in);

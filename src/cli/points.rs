@@ -89,7 +89,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<bool> {
 
 fn read(path: &Path) -> anyhow::Result<Manifest> {
     let repository = Repository::open(path, Access::Read)?;
-    repository.manifest()?.with_context(|| format!("{}: there is no repository", path.display()))
+    repository.known()
 }
 
 /// A table of 80 columns.

@@ -57,8 +57,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let (path, selector) = parse_place(&args.place)?;
     let repository = Repository::open(&path, Access::Read)?;
-    let manifest =
-        repository.manifest()?.with_context(|| format!("{}: there is no repository", path.display()))?;
+    let manifest = repository.known()?;
     let mut view = View::open(&path, selector)?;
     let geometry = view.geometry();
     let when = if args.progress { When::Always } else { When::OnTerminal };

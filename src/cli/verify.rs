@@ -86,8 +86,7 @@ struct Compared<'a> {
 pub(super) fn run(args: &Args) -> anyhow::Result<bool> {
     let path = &args.repository;
     let repository = Repository::open(path, Access::Read)?;
-    let manifest =
-        repository.manifest()?.with_context(|| format!("{}: there is no repository", path.display()))?;
+    let manifest = repository.known()?;
     match &args.source {
         None => verify_alone(args, &manifest),
         Some(source) => {

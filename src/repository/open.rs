@@ -108,6 +108,11 @@ impl Repository {
         Manifest::read(&self.path)
     }
 
+    /// What it holds, where it is an error that it is none.
+    pub fn known(&self) -> anyhow::Result<Manifest> {
+        self.manifest()?.with_context(|| format!("{}: there is no repository", self.path.display()))
+    }
+
     /// Undoes what an interrupted run has done, and removes what it has left.
     pub(super) fn recover(&self) -> anyhow::Result<()> {
         let Some(manifest) = self.manifest()? else { return Ok(()) };

@@ -31,8 +31,7 @@ pub fn prune(
     mut each: impl FnMut(&Point) -> bool,
 ) -> anyhow::Result<Manifest> {
     let name = || repository.path.display().to_string();
-    let mut manifest =
-        repository.manifest()?.with_context(|| format!("{}: there is no repository", name()))?;
+    let mut manifest = repository.known()?;
     let times: Vec<_> = manifest.points.iter().map(|point| point.time).collect();
     let mut kept = kept(&times, keep, zone);
     // From the oldest on: what leads back to those is not merged first.

@@ -87,7 +87,8 @@ impl View {
                 // Those before it are read once more, one by one, and so it is itself: the error then names its file.
                 Err(Stop::Read(e)) => {
                     let bad = self.geometry().unit_of(e.offset());
-                    while let Some(unit) = batch.pop_front_if(|unit| *unit <= bad) {
+                    while let Some(&unit) = batch.front().filter(|unit| **unit <= bad) {
+                        batch.pop_front();
                         self.read_alone(unit, each)?;
                     }
                 }

@@ -6,7 +6,7 @@ use crate::targets::Verdict;
 use crate::work::{ROUNDS, Standings, Work};
 
 /// Room for the longest command.
-const LABEL_WIDTH: usize = 63;
+const LABEL_WIDTH: usize = 78;
 
 pub fn head(machine: &[(&str, String)]) {
     for (what, value) in machine {

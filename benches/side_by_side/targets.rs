@@ -110,8 +110,11 @@ fn verdict(standings: &Standings, own: &Standing, rival: &Standing, least: f64, 
 fn memory(all: &[Standings], whose: &str, most: u64, receiving: bool) -> Option<Verdict> {
     let standings = all.iter().flat_map(|work| &work.contestants);
     let peaks = standings.flat_map(|standing| standing.peaks.iter().map(|peak| (peak, &standing.label)));
-    let is_one =
-        |label: &str, program: &str| program.starts_with("era") && receiving == label.contains("era receive");
+    let is_one = |label: &str, program: &str| {
+        program.starts_with("era")
+            && program != "era_invalidate"
+            && receiving == label.contains("era receive")
+    };
     let (peak, label) =
         peaks.filter(|(peak, label)| is_one(label, &peak.program)).max_by_key(|(peak, _)| peak.bytes)?;
     Some(Verdict {

@@ -95,7 +95,10 @@ pub fn received(data: &Data) -> anyhow::Result<Entry> {
     let names = names.with("FILE", path("A"));
     // Of each block that is zeros its hash is written, once: a GiB of hashes for the large device.
     data.prepare("era receive SMALL < EMPTY ; era receive LARGE < EMPTY2", &names)?;
-    let work = Work::new("flat: take what changed, list points", 2 * FEW * BLOCK_BYTES, &names)
+    let work = Work::new("flat: take what changed, list points", 2 * FEW * BLOCK_BYTES, &names);
+    let streams = ["B", "A2", "B2", "A3", "B3", "SMALL/image", "LARGE/image"];
+    let work = streams.into_iter().fold(work, |work, name| work.reading(path(name)));
+    let work = work
         .command("era receive SMALL < A ; era receive SMALL < B ; era points SMALL")
         .command("era receive LARGE < A2 ; era receive LARGE < B2 ; era points LARGE")
         .command("era receive LARGE < A3 ; era receive LARGE < B3 ; era points LARGE");

@@ -2,8 +2,11 @@
 //! What one would use in place of all this: a disk is backed up for the first time, and again when a tenth of it has changed.
 //!
 //! The others must read the whole disk to find out what changed; that is what tracking is for. They are treated well: none
-//! encrypts or compresses where it can be told not to, and what changed is known to borg and restic from the round before, so that they only read.
-//! era reads what the tracker lists and takes it into the repository, one after the other, where a backup does both at once.
+//! encrypts or compresses where it can be told not to, and the second time they find nothing that is new, so that they only read.
+//! era has a tenth to read, and to take into the repository: one after the other, where a backup does both at once. It takes two
+//! increments in turn, as it would write nothing for one that it has already.
+
+use std::cell::RefCell;
 
 use era::runs::BlockSet;
 use era::stream::Kind;
@@ -11,11 +14,11 @@ use era::stream::Kind;
 use super::{BLOCK_BYTES, Entry, choose, with_list_of_all};
 use crate::data::Data;
 use crate::names::Names;
+use crate::pipeline::Pipeline;
 use crate::streams;
 use crate::work::Work;
 
-pub const RSYNC: &str = "rsync --inplace --no-whole-file FILE MIRROR";
-pub const ERA: &str = "era_copy --format 2 1024 FILE < LIST ; era receive REPO < A";
+const RSYNC: &str = "rsync --inplace --no-whole-file FILE MIRROR";
 const BORG_AGAIN: &str = "borg create -C none --files-cache disabled ::{utcnow} FILE";
 const RESTIC_AGAIN: &str = "restic backup --compression off --force FILE";
 
@@ -23,7 +26,7 @@ pub fn first(data: &Data) -> anyhow::Result<Entry> {
     let names = with_list_of_all(data, data.bytes())?;
     let path = data.dir().join("out");
     let names = others(&names, &path, data);
-    let work = Work::new("back up a disk for the first time, safe on another", data.bytes(), &names)
+    let work = Work::new("back up a disk for the first time", data.bytes(), &names)
         .command("cp --sparse=always FILE OUT ; sync OUT")
         .command("era_copy --format 2 1024 FILE < LIST | era_apply OUT")
         .command("rsync --inplace FILE OUT ; sync OUT")
@@ -45,9 +48,12 @@ pub fn again(data: &Data) -> anyhow::Result<Entry> {
         .with("MIRROR", path("mirror"))
         .with("REPO", path("repo"))
         .with("FULL", path("full"))
-        .with("A", path("a"));
+        .with("A", path("a"))
+        .with("B", path("b"));
     streams::write(&path("full"), data.bytes(), Kind::Full, &all, 0)?;
-    streams::write(&path("a"), data.bytes(), Kind::Increment, &blocks, 1)?;
+    for (name, seed) in [("a", 1), ("b", 2)] {
+        streams::write(&path(name), data.bytes(), Kind::Increment, &blocks, seed)?;
+    }
     data.prepare("era receive REPO < FULL ; cp FILE MIRROR ; sync MIRROR", &names)?;
     std::fs::remove_file(path("full"))?;
     let names = others(&names, &path("others"), data);
@@ -62,8 +68,22 @@ pub fn again(data: &Data) -> anyhow::Result<Entry> {
     let work = Work::new("back it up again, a tenth of it changed", data.bytes(), &names)
         .reading(path("repo/image"))
         .reading(path("mirror"))
+        .reading(path("a"))
+        .reading(path("b"))
         .holding(directory);
-    Ok(Entry::Work(work.command(RSYNC).command(ERA).command(BORG_AGAIN).command(RESTIC_AGAIN)))
+    let read = "era_copy --format 2 1024 FILE < LIST";
+    let [mut next, mut after] = ["A", "B"].map(|stream| {
+        let command = format!("{read} ; era receive REPO < {stream}");
+        Pipeline::new(&command, &names, data.dir().join("complaints"))
+    });
+    let turn = RefCell::new(move || {
+        std::mem::swap(&mut next, &mut after);
+        after.run()
+    });
+    let work = work
+        .command(RSYNC)
+        .function(&format!("{read} ; era receive REPO < A or B"), move || (turn.borrow_mut())());
+    Ok(Entry::Work(work.command(BORG_AGAIN).command(RESTIC_AGAIN)))
 }
 
 /// Where other programs find their repository, and what they would ask for.

@@ -12,12 +12,13 @@ use era::runs::BlockSet;
 use tempfile::TempDir;
 
 use crate::names::Names;
+use crate::pipeline::Pipeline;
 use crate::random::Random;
 
 const MIB: u64 = 1 << 20;
 
 /// Size of the data file: large enough that starting a program does not count.
-const DATA_MIB: u64 = 1024;
+const DATA_MIB: u64 = 512;
 
 /// The temporary directory and the random data in it.
 pub struct Data {
@@ -72,6 +73,17 @@ impl Data {
         // Only what is on the disk can be dropped from the page cache.
         file.sync_all()?;
         Ok(path)
+    }
+
+    /// A directory for one work, which goes when it is dropped.
+    pub fn directory(&self) -> anyhow::Result<TempDir> {
+        TempDir::new_in(self.dir()).context("cannot make a temporary directory")
+    }
+
+    /// Does what must be done before anything is measured.
+    pub fn prepare(&self, command: &str, names: &Names) -> anyhow::Result<()> {
+        Pipeline::new(command, names, self.dir().join("complaints")).run().context("cannot prepare")?;
+        Ok(())
     }
 
     /// Writes a block list.

@@ -8,10 +8,10 @@
 //! Words after `--` choose works, as in `cargo bench --bench side_by_side -- metadata metadata-huge`; without any, all are
 //! done.
 //!
-//! Exit code 0 when the [`targets`] are met, 1 when one is missed, 2 when there was an error.
+//! Exit code 0 when those [`targets`] are met that must be, 1 when one is missed, 2 when there was an error.
 //!
 //! Environment:
-//! - `BENCH_MIB`: size of the data file, 1024 without it. Smaller is for trying things out.
+//! - `BENCH_MIB`: size of the data file, 512 without it. Smaller is for trying things out.
 //! - `CLASSIC`: a directory with `era_copy` and `era_apply` of the classic tools, which then take part.
 
 mod cache;
@@ -20,11 +20,15 @@ mod loop_device;
 mod machine;
 #[path = "../../tests/common/metadata_builder.rs"]
 mod metadata_builder;
+mod mounted;
 mod names;
 mod peak;
 mod pipeline;
 mod random;
 mod scattered;
+#[path = "../../tests/common/stream_builder.rs"]
+mod stream_builder;
+mod streams;
 mod table;
 mod targets;
 mod work;
@@ -64,14 +68,14 @@ fn bench() -> anyhow::Result<bool> {
     table::head(&machine::describe(data.dir())?);
     let mut standings = Vec::new();
     let chosen: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
-    for (_, make) in
+    for &(name, make) in
         works::ALL.iter().filter(|(name, _)| chosen.is_empty() || chosen.iter().any(|c| c == name))
     {
         match make(&data)? {
             Entry::LeftOut { title, why } => table::left_out(title, &why),
             Entry::Work(work) => {
                 work.warm_up(&interrupted)?;
-                let standing = work.compete(&interrupted)?;
+                let standing = work.compete(name, &interrupted)?;
                 table::rows(&work, &standing);
                 standings.push(standing);
             }
@@ -79,5 +83,5 @@ fn bench() -> anyhow::Result<bool> {
     }
     let verdicts = targets::judge(&standings);
     table::verdicts(&verdicts);
-    Ok(verdicts.iter().all(|verdict| verdict.met))
+    Ok(verdicts.iter().all(|verdict| verdict.met || !verdict.must))
 }

@@ -31,6 +31,7 @@ pub struct Peak {
 pub struct Pipeline {
     /// One after another; the programs of each at the same time.
     steps: Vec<Vec<Program>>,
+    environment: Vec<(&'static str, OsString)>,
     /// Where the programs complain.
     complaints: PathBuf,
 }
@@ -46,7 +47,8 @@ struct Program {
 impl Pipeline {
     pub fn new(command: &str, names: &Names, complaints: PathBuf) -> Self {
         let step = |step: &str| step.split(" | ").map(|program| Program::new(program, names)).collect();
-        Self { steps: command.split(" ; ").map(step).collect(), complaints }
+        let steps = command.split(" ; ").map(step).collect();
+        Self { steps, environment: names.environment().to_vec(), complaints }
     }
 
     /// The name of a program that is not there.
@@ -66,7 +68,7 @@ impl Pipeline {
     }
 
     fn run_step(&self, programs: &[Program], complaints: &File) -> anyhow::Result<Vec<Peak>> {
-        let mut children = start(programs, complaints)?;
+        let mut children = start(programs, &self.environment, complaints)?;
         let sampler = Sampler::start(children.iter().map(Child::id).collect());
         let ends: Vec<_> = children.iter_mut().map(Child::wait).collect();
         let peaks = sampler.finish();
@@ -83,7 +85,11 @@ impl Pipeline {
 }
 
 /// Starts programs, each reading what the one before writes.
-fn start(programs: &[Program], complaints: &File) -> anyhow::Result<Vec<Child>> {
+fn start(
+    programs: &[Program],
+    environment: &[(&'static str, OsString)],
+    complaints: &File,
+) -> anyhow::Result<Vec<Child>> {
     let mut children = Vec::new();
     let mut upstream: Option<io::PipeReader> = None;
     for (i, program) in programs.iter().enumerate() {
@@ -103,6 +109,7 @@ fn start(programs: &[Program], complaints: &File) -> anyhow::Result<Vec<Child>> 
         };
         let child = Command::new(&program.words[0])
             .args(&program.words[1..])
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .stdin(input)
             .stdout(output)
             .stderr(complaints.try_clone()?)

@@ -6,7 +6,7 @@ use crate::targets::Verdict;
 use crate::work::{ROUNDS, Standings, Work};
 
 /// Room for the longest command.
-const LABEL_WIDTH: usize = 63;
+const LABEL_WIDTH: usize = 78;
 
 pub fn head(machine: &[(&str, String)]) {
     for (what, value) in machine {
@@ -45,7 +45,12 @@ pub fn left_out(title: &str, why: &str) {
 pub fn verdicts(verdicts: &[Verdict]) {
     println!("\nTargets");
     for verdict in verdicts {
-        println!("  {:<7}{}", if verdict.met { "met" } else { "MISSED" }, verdict.what);
+        let how = match (verdict.met, verdict.must) {
+            (true, _) => "met",
+            (false, true) => "MISSED",
+            (false, false) => "not met",
+        };
+        println!("  {how:<9}{}", verdict.what);
     }
 }
 

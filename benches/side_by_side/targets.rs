@@ -1,9 +1,16 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! What must hold on any machine.
+//! What must hold on any machine, and what is hoped for.
+//!
+//! Nothing must be slower than what it replaces, memory is bounded, and cost grows with what changed alone. By how much something is faster
+//! depends on the disk and the processors: that is told of, and nothing fails for it.
 
 use crate::table::mib;
-use crate::work::Standings;
-use crate::works::{DD_64K, ERA_COPY};
+use crate::work::{Standing, Standings};
+use crate::works::compressed::{CLASSIC_GZIP, COMPRESSED, PLAIN};
+use crate::works::repository::{
+    APPLY, APPLY_FIRST, CP, READ, READ_CACHED, READ_MOUNTED, RECEIVE, RECEIVE_FIRST, RESTORE, VERIFY,
+};
+use crate::works::{DD_4M, DD_64K, ERA_CHANGED, ERA_COPY, ERA_COPY_V2};
 
 /// How much slower than its rival a contestant may come out by chance.
 const TOLERANCE: f64 = 0.05;
@@ -12,38 +19,111 @@ const TOLERANCE: f64 = 0.05;
 /// for 268 million blocks.
 const MOST_MEMORY: u64 = 64 << 20;
 
+/// A repository takes a batch while the one before it is written, and a record of the stream is up to 4 MiB.
+const MOST_MEMORY_TO_RECEIVE: u64 = 128 << 20;
+
+/// How much more may a large device cost than a small one with the same changes, or ten times the changes than ten times as much.
+const FLAT: f64 = 1.3;
+
 pub struct Verdict {
     pub met: bool,
+    /// Whether it must be met.
+    pub must: bool,
     pub what: String,
 }
 
+/// A contestant, its rival, and how many times as fast it should be at least.
+struct Hope(&'static str, &'static str, f64);
+
+const HOPES: [Hope; 10] = [
+    Hope(ERA_COPY, DD_4M, 0.9),
+    Hope(ERA_COPY_V2, ERA_COPY, 0.9),
+    Hope(COMPRESSED, CLASSIC_GZIP, 12.0),
+    Hope(COMPRESSED, PLAIN, 0.9),
+    Hope(ERA_CHANGED, DD_4M, 1.0 / 1.5),
+    Hope(RECEIVE_FIRST, APPLY_FIRST, 0.5),
+    Hope(RECEIVE, APPLY, 0.5),
+    Hope(VERIFY, READ, 0.8),
+    Hope(RESTORE, CP, 0.8),
+    Hope(READ_MOUNTED, READ_CACHED, 0.5),
+];
+
 pub fn judge(all: &[Standings]) -> Vec<Verdict> {
     let mut verdicts: Vec<_> = all.iter().filter_map(keeps_up).collect();
-    verdicts.extend(memory(all));
+    verdicts.extend(all.iter().flat_map(beats_classic));
+    verdicts.extend(all.iter().flat_map(is_flat));
+    verdicts.extend(all.iter().flat_map(hopes));
+    verdicts.extend(memory(all, "of era receive", MOST_MEMORY_TO_RECEIVE, true));
+    verdicts.extend(memory(all, "of any other era", MOST_MEMORY, false));
     verdicts
 }
 
 /// Copying a whole device is not slower than the plain tool with a common block size.
 fn keeps_up(standings: &Standings) -> Option<Verdict> {
     let (own, rival) = (standings.of(ERA_COPY)?, standings.of(DD_64K)?);
-    let ratio = own.ratio_to(rival);
-    Some(Verdict {
-        met: ratio >= 1.0 - TOLERANCE,
-        what: format!("{}: era_copy is {ratio:.2} times as fast as dd bs=64K iflag=direct", standings.title),
-    })
+    Some(verdict(standings, own, rival, 1.0 - TOLERANCE, true))
 }
 
-fn memory(all: &[Standings]) -> Option<Verdict> {
+/// Nothing is slower than the same with the classic tools.
+fn beats_classic(standings: &Standings) -> Vec<Verdict> {
+    let pairs = standings.contestants.iter().filter_map(|rival| {
+        let own = standings.of(&rival.label.strip_prefix("classic/")?.replace("classic/", ""))?;
+        Some(verdict(standings, own, rival, 1.0 - TOLERANCE, true))
+    });
+    pairs.collect()
+}
+
+fn hopes(standings: &Standings) -> Vec<Verdict> {
+    let hopes = HOPES.iter().filter_map(|Hope(own, rival, least)| {
+        Some(verdict(standings, standings.of(own)?, standings.of(rival)?, *least, false))
+    });
+    hopes.collect()
+}
+
+/// The first is a small device, the second a large one, the third has ten times the changes of that.
+fn is_flat(standings: &Standings) -> Vec<Verdict> {
+    if !standings.name.starts_with("flat-") {
+        return Vec::new();
+    }
+    // A large device has a larger bitmap on the disk, and little else is done: it shows only beside the rest of a backup.
+    let must = standings.name == "flat-receive";
+    let mut verdicts = Vec::new();
+    if let [small, large, more @ ..] = &standings.contestants[..] {
+        verdicts.push(verdict(standings, large, small, 1.0 / FLAT, must));
+        verdicts.extend(more.iter().map(|many| verdict(standings, many, large, 0.1 / FLAT, must)));
+    }
+    verdicts
+}
+
+fn verdict(standings: &Standings, own: &Standing, rival: &Standing, least: f64, must: bool) -> Verdict {
+    let ratio = own.ratio_to(rival);
+    Verdict {
+        met: ratio >= least,
+        must,
+        what: format!(
+            "{}: {ratio:.2} times as fast, at least {least:.2}\n           {}\n           as {}",
+            standings.title, own.label, rival.label
+        ),
+    }
+}
+
+fn memory(all: &[Standings], whose: &str, most: u64, receiving: bool) -> Option<Verdict> {
     let standings = all.iter().flat_map(|work| &work.contestants);
     let peaks = standings.flat_map(|standing| standing.peaks.iter().map(|peak| (peak, &standing.label)));
+    let is_one = |label: &str, program: &str| {
+        program.starts_with("era")
+            && program != "era_invalidate"
+            && receiving == label.contains("era receive")
+    };
     let (peak, label) =
-        peaks.filter(|(peak, _)| peak.program.starts_with("era")).max_by_key(|(peak, _)| peak.bytes)?;
+        peaks.filter(|(peak, label)| is_one(label, &peak.program)).max_by_key(|(peak, _)| peak.bytes)?;
     Some(Verdict {
-        met: peak.bytes < MOST_MEMORY,
+        met: peak.bytes < most,
+        must: true,
         what: format!(
-            "most memory of any era: {:.1} MiB, below {:.0} MiB ({label})",
+            "most memory {whose}: {:.1} MiB, below {:.0} MiB ({label})",
             mib(peak.bytes),
-            mib(MOST_MEMORY)
+            mib(most)
         ),
     })
 }

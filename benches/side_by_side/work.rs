@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! A work and those who do it, in turn.
 
+use std::any::Any;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
@@ -9,7 +10,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, bail};
 
 use crate::cache;
-use crate::loop_device::LoopDevice;
 use crate::names::Names;
 use crate::pipeline::{Cost, Peak, Pipeline};
 
@@ -25,11 +25,12 @@ pub struct Work {
     /// Commands that cannot run here, and the programs that they lack.
     pub left_out: Vec<(String, String)>,
     /// Read by the contestants; put out of the page cache before each run.
-    input: PathBuf,
-    /// Written by the contestants; removed before each run, so that each writes to a new file.
+    inputs: Vec<PathBuf>,
+    /// Written by the contestants, a file or a directory; removed before each run, so that each begins with nothing.
     output: PathBuf,
     names: Names,
-    device: Option<LoopDevice>,
+    /// What the commands use goes away with the work.
+    held: Vec<Box<dyn Any>>,
 }
 
 struct Contestant {
@@ -48,6 +49,8 @@ pub struct Standing {
 
 /// All contestants' standings in one work.
 pub struct Standings {
+    /// The word that chooses the work.
+    pub name: &'static str,
     pub title: String,
     pub contestants: Vec<Standing>,
 }
@@ -64,10 +67,10 @@ impl Work {
             bytes,
             contestants: Vec::new(),
             left_out: Vec::new(),
-            input,
+            inputs: vec![input],
             output,
             names,
-            device: None,
+            held: Vec::new(),
         }
     }
 
@@ -92,9 +95,15 @@ impl Work {
         self
     }
 
-    /// Keeps a device that the commands use.
-    pub fn holding(mut self, device: LoopDevice) -> Self {
-        self.device = Some(device);
+    /// Keeps something that the commands use: a device, a directory, a mount. What was added last goes first.
+    pub fn holding(mut self, what: impl Any) -> Self {
+        self.held.insert(0, Box::new(what));
+        self
+    }
+
+    /// One more file that must come from the disk.
+    pub fn reading(mut self, path: impl Into<PathBuf>) -> Self {
+        self.inputs.push(path.into());
         self
     }
 
@@ -107,7 +116,7 @@ impl Work {
     }
 
     /// Runs all contestants, in turn, the first one of a round being another each time.
-    pub fn compete(&self, interrupted: &AtomicBool) -> anyhow::Result<Standings> {
+    pub fn compete(&self, name: &'static str, interrupted: &AtomicBool) -> anyhow::Result<Standings> {
         let count = self.contestants.len();
         let mut costs: Vec<Vec<Cost>> = (0..count).map(|_| Vec::new()).collect();
         for round in 0..ROUNDS as usize {
@@ -123,12 +132,14 @@ impl Work {
             peaks: highest(own),
         };
         let contestants = self.contestants.iter().zip(&costs).map(standing).collect();
-        Ok(Standings { title: self.title.clone(), contestants })
+        Ok(Standings { name, title: self.title.clone(), contestants })
     }
 
     fn run(&self, contestant: &Contestant, interrupted: &AtomicBool) -> anyhow::Result<Cost> {
         self.remove_output()?;
-        cache::evict(&self.input)?;
+        for input in &self.inputs {
+            cache::evict(input)?;
+        }
         let cost = (contestant.run)();
         if interrupted.load(Ordering::Relaxed) {
             bail!("interrupted");
@@ -137,7 +148,12 @@ impl Work {
     }
 
     fn remove_output(&self) -> anyhow::Result<()> {
-        match fs::remove_file(&self.output) {
+        let removed = if self.output.is_dir() {
+            fs::remove_dir_all(&self.output)
+        } else {
+            fs::remove_file(&self.output)
+        };
+        match removed {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e).context("cannot remove the last output"),
             _ => Ok(()),
         }

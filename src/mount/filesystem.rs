@@ -188,9 +188,16 @@ impl fuser::Filesystem for Filesystem {
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        match self.images().read(point_of(inode), offset, size as usize) {
-            Ok(bytes) => reply.data(&bytes),
-            Err(_) => reply.error(Errno::EIO),
+        let (mut images, point, len) = (self.images(), point_of(inode), size as usize);
+        let mut reply = Some(reply);
+        let answered = images.read_to(point, offset, len, |bytes| {
+            if let Some(reply) = reply.take() {
+                reply.data(bytes);
+            }
+        });
+        match (answered, reply) {
+            (Err(_), Some(reply)) => reply.error(Errno::EIO),
+            _ => images.read_ahead(point, offset, len),
         }
     }
 

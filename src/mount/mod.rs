@@ -2,7 +2,8 @@
 //! The points of a repository as files in a directory, through FUSE.
 //!
 //! `repository::images` has what there is to be seen; here it becomes answers to the kernel. The kernel's requests are
-//! answered one after another: a point's bytes come from one disk, and each is hashed once.
+//! answered one after another: a point's bytes come from one disk, and each is hashed once. After an answer there is time for
+//! what will be asked for next.
 
 mod filesystem;
 

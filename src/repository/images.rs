@@ -41,6 +41,8 @@ pub struct Images {
     views: LruCache<u64, View>,
     /// By point and unit.
     units: LruCache<(u64, u64), Vec<u8>>,
+    /// Where what was asked for last ended, of which point.
+    read_to: (u64, u64),
     /// Units that could not be read: a program that tries again, as the kernel does, gets no new message.
     told: HashSet<(u64, u64)>,
 }
@@ -66,6 +68,7 @@ impl Images {
             current,
             views: LruCache::unbounded(),
             units: LruCache::new(NonZeroUsize::new(units).unwrap_or(NonZeroUsize::MIN)),
+            read_to: (0, 0),
             told: HashSet::new(),
         })
     }
@@ -112,8 +115,39 @@ impl Images {
         self.view(id).map(|_| ())
     }
 
-    /// Bytes of a point; fewer where it ends. Each unit is checked against its hash. An error is told on stderr as well, once.
-    pub fn read(&mut self, id: u64, offset: u64, len: usize) -> anyhow::Result<Vec<u8>> {
+    /// Hands on bytes of a point; fewer where it ends. Each unit is checked against its hash. An error is told on stderr as well,
+    /// once.
+    pub fn read_to<T>(
+        &mut self,
+        id: u64,
+        offset: u64,
+        len: usize,
+        to: impl FnOnce(&[u8]) -> T,
+    ) -> anyhow::Result<T> {
+        let geometry = self.view(id)?.geometry();
+        let unit = geometry.unit_of(offset);
+        let extent = geometry.extent(unit);
+        if len == 0 || offset.saturating_add(len as u64) > extent.end() {
+            return self.read(id, offset, len).map(|bytes| to(&bytes));
+        }
+        let begin = usize::try_from(offset - extent.offset)?;
+        Ok(to(&self.unit(id, unit)?[begin..begin + len]))
+    }
+
+    /// What follows what was read, if that followed what was read before it: the next unit is then there when it is asked for. Whoever
+    /// calls this has time, as whoever reads has something to do.
+    pub fn read_ahead(&mut self, id: u64, offset: u64, len: usize) {
+        let end = offset.saturating_add(len as u64);
+        let is_next = std::mem::replace(&mut self.read_to, (id, end)) == (id, offset);
+        let Ok(geometry) = self.view(id).map(|view| view.geometry()) else { return };
+        let next = geometry.unit_of(end.saturating_sub(1)) + 1;
+        if is_next && next < geometry.units() {
+            // What is damaged is told of when it is asked for.
+            let _ = self.load(id, next);
+        }
+    }
+
+    fn read(&mut self, id: u64, offset: u64, len: usize) -> anyhow::Result<Vec<u8>> {
         let geometry = self.view(id)?.geometry();
         let end = offset.saturating_add(len as u64).min(geometry.device_bytes);
         let mut bytes = Vec::with_capacity(usize::try_from(end.saturating_sub(offset))?);
@@ -130,21 +164,31 @@ impl Images {
     }
 
     fn unit(&mut self, id: u64, unit: u64) -> anyhow::Result<&[u8]> {
-        if !self.units.contains(&(id, unit)) {
-            let view = self.view(id)?;
-            let mut bytes = vec![0; usize::try_from(view.geometry().extent(unit).len)?];
-            if let Err(e) = view.read_checked(unit, &mut bytes) {
-                if self.told.len() >= MOST_TOLD {
-                    self.told.clear();
-                }
-                if self.told.insert((id, unit)) {
-                    report::fail(format_args!("{e:#}"));
-                }
-                return Err(e);
+        if let Err(e) = self.load(id, unit) {
+            if self.told.len() >= MOST_TOLD {
+                self.told.clear();
             }
-            self.units.put((id, unit), bytes);
+            if self.told.insert((id, unit)) {
+                report::fail(format_args!("{e:#}"));
+            }
+            return Err(e);
         }
         self.units.get(&(id, unit)).map(Vec::as_slice).context("a unit is gone")
+    }
+
+    /// Sees to it that a unit is in memory.
+    fn load(&mut self, id: u64, unit: u64) -> anyhow::Result<()> {
+        if self.units.contains(&(id, unit)) {
+            return Ok(());
+        }
+        let len = usize::try_from(self.view(id)?.geometry().extent(unit).len)?;
+        // New memory costs as much as a copy: that of the unit which was not used for longest does as well.
+        let oldest = if self.units.len() == self.units.cap().get() { self.units.pop_lru() } else { None };
+        let mut bytes = oldest.map_or_else(Vec::new, |(_, bytes)| bytes);
+        bytes.resize(len, 0);
+        self.view(id)?.read_checked(unit, &mut bytes)?;
+        self.units.put((id, unit), bytes);
+        Ok(())
     }
 
     fn view(&mut self, id: u64) -> anyhow::Result<&mut View> {
@@ -167,6 +211,7 @@ mod tests {
     use super::*;
     use crate::blockio::Piece;
     use crate::report::{Progress, When};
+    use crate::repository::layout;
     use crate::repository::receive::receive;
     use crate::runs::Run;
     use crate::stream::{Consistency, Encode, EncoderV2, Header, Kind};
@@ -231,6 +276,16 @@ mod tests {
         assert!(images.read(2, 10_000, 4).unwrap().is_empty());
         assert!(images.read(2, u64::MAX, 4).unwrap().is_empty());
         assert!(images.read(3, 0, 4).is_err());
+        // With one request for a part of a unit, for parts of two, and beyond the end.
+        for (offset, len, expected) in [
+            (4096, 2, &[2, 2][..]),
+            (4094, 4, &[1, 1, 2, 2]),
+            (9999, 4, &[1]),
+            (10_000, 4, &[]),
+            (8192, 0, &[]),
+        ] {
+            assert_eq!(images.read_to(2, offset, len, <[u8]>::to_vec).unwrap(), expected);
+        }
 
         let mut one = Images::open(&path, Some(Selector::FromLast(0))).unwrap();
         add(&path, 3, Run { begin: 0, end: 1 }, 3, 10_000);
@@ -256,6 +311,33 @@ mod tests {
         assert_eq!(images.views.len(), VIEWS);
         images.read(1, 0, blocks * BLOCK).unwrap();
         assert_eq!(images.units.len() * BLOCK, CACHE_BYTES as usize);
+    }
+
+    #[test]
+    fn what_follows_is_there_before_it_is_asked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("repo");
+        add(&path, 1, Run { begin: 0, end: 3 }, 1, 10_000);
+        let mut images = Images::open(&path, None).unwrap();
+        let mut read = |offset: u64, len: usize| {
+            images.read_to(1, offset, len, <[u8]>::len).unwrap();
+            images.read_ahead(1, offset, len);
+            images.units.iter().map(|((_, unit), _)| *unit).max()
+        };
+        // What may be one look at one place brings nothing else.
+        assert_eq!(read(100, 100), Some(0));
+        assert_eq!(read(200, 100), Some(1));
+        assert_eq!(read(300, 4000), Some(2));
+        assert_eq!(read(4300, 5700), Some(2));
+        // Damage is an error when it is asked for, not before.
+        add(&path, 2, Run { begin: 1, end: 2 }, 2, 10_000);
+        std::fs::write(layout::image(&path), [7; 10_000]).unwrap();
+        images.units.clear();
+        images.read_ahead(2, 0, 100);
+        images.read_ahead(2, 100, 100);
+        assert!(images.units.is_empty() && images.told.is_empty());
+        assert!(images.read_to(2, 4096, 1, <[u8]>::len).is_err());
+        assert_eq!(images.told.len(), 1);
     }
 
     #[test]

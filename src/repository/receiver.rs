@@ -26,6 +26,28 @@ use crate::units::Era;
 /// Units in a batch, where they are small or hold zeros.
 const BATCH_UNITS: usize = 8192;
 
+/// The image and its hashes as they were, for hints alone: of what was changed meanwhile they may say what was before.
+struct Ahead {
+    image: RepoFile,
+    hashes: Hashes,
+    before: Geometry,
+}
+
+impl Ahead {
+    fn open(path: &std::path::Path, before: Geometry) -> anyhow::Result<Self> {
+        let image = RepoFile::open_to_read(&layout::image(path))?;
+        Ok(Self { image, hashes: Hashes::open_to_read(&layout::hashes(path))?, before })
+    }
+
+    /// A unit will hold what hashes to this. If that is what it holds, it is not read.
+    fn will_change(&self, unit: u64, to: &UnitHash) -> anyhow::Result<()> {
+        if unit < self.before.units() && self.hashes.get(unit)?.as_ref() != Some(to) {
+            self.image.will_read(self.before.extent(unit));
+        }
+        Ok(())
+    }
+}
+
 /// Takes units.
 pub struct Receiver {
     repository: Repository,
@@ -34,6 +56,8 @@ pub struct Receiver {
     /// The first copy, or one that goes on with it.
     is_first: bool,
     stage: Stage,
+    /// What the image holds of the units that come will be saved: the disk begins to read it while they arrive.
+    ahead: Option<Ahead>,
     batch: Batch,
     batch_bytes: u64,
     zero_hash: ZeroHash,
@@ -103,12 +127,14 @@ impl Receiver {
             mended: 0,
         };
         let resized = store.resize()?;
+        let ahead = before.map(|before| Ahead::open(&repository.path, before)).transpose()?;
         let mut receiver = Self {
             repository,
             manifest,
             geometry,
             is_first,
             stage: Stage::start(store),
+            ahead,
             batch: BTreeMap::new(),
             batch_bytes: 0,
             zero_hash: ZeroHash::default(),
@@ -133,6 +159,9 @@ impl Receiver {
         // Zeros weigh as much as what they replace, which goes into the undo stream.
         if matches!(content, Content::Data(_)) || !self.is_first {
             self.batch_bytes += len;
+        }
+        if let Some(ahead) = &self.ahead {
+            ahead.will_change(unit, &hash)?;
         }
         self.batch.insert(unit, (content, hash));
         if self.batch_bytes >= BATCH_BYTES || self.batch.len() >= BATCH_UNITS {

@@ -92,12 +92,6 @@ impl Store {
     /// Takes a batch.
     pub fn take(&mut self, mut batch: Batch) -> anyhow::Result<()> {
         self.leave_alone(&mut batch)?;
-        // The disk begins with all of them, whatever order they are in there.
-        if let Some(before) = self.before {
-            for &unit in batch.keys().filter(|unit| **unit < before.units()) {
-                self.mirror.image.will_read(before.extent(unit));
-            }
-        }
         for &unit in batch.keys() {
             self.save(unit)?;
         }

@@ -5,7 +5,7 @@
 
 use std::fs::File;
 
-use super::{DD_4M, Entry};
+use super::{DD_4M, ERA_CHANGED, Entry};
 use crate::data::Data;
 use crate::metadata_builder::{self, Description, Eras, Writeset};
 use crate::random::Random;
@@ -15,8 +15,7 @@ const LARGE: u64 = (16 << 40) / (512 << 10);
 const HUGE: u64 = (16 << 40) / (64 << 10);
 const CURRENT_ERA: u32 = 1000;
 
-const ERA_CHANGED: &str = "era changed --metadata FILE --since 500 --total";
-/// The same in XML, as what it is compared with has no other.
+/// The same as [`ERA_CHANGED`] in XML, as what it is compared with has no other.
 const ERA_CHANGED_XML: &str = "era changed --metadata FILE --since 500 --format xml";
 const ERA_INVALIDATE: &str = "era_invalidate --written-since 500 FILE";
 

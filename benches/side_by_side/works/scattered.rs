@@ -2,12 +2,10 @@
 //! Reading some blocks here and there: what an increment costs at the sending end.
 
 use era::copy::extents;
-use era::runs::{BlockSet, Run};
 use era::units::BlockSize;
 
-use super::Entry;
+use super::{Entry, choose};
 use crate::data::Data;
-use crate::random::Random;
 use crate::scattered;
 use crate::work::Work;
 
@@ -40,15 +38,4 @@ fn make(data: &Data, title: &str, percent: u64, sectors: u32) -> anyhow::Result<
             .command(&format!("era_copy --format 2 {sectors} FILE < LIST"))
             .command(&format!("classic/era_copy {sectors} FILE < LIST")),
     ))
-}
-
-/// So many of the blocks, at random.
-fn choose(all: u64, percent: u64) -> BlockSet {
-    let mut random = Random::new(percent);
-    let mut blocks = BlockSet::new(all);
-    for _ in 0..all * percent / 100 {
-        let begin = random.below(all);
-        blocks.insert(Run { begin, end: begin + 1 });
-    }
-    blocks
 }

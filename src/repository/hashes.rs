@@ -98,7 +98,11 @@ impl Hashes {
             let there = (self.file.len()? / HASH_BYTES as u64).saturating_sub(first).min(WINDOW);
             window.first = first;
             window.bytes.resize(usize::try_from(there)? * HASH_BYTES, 0);
-            self.file.read(&mut window.bytes, first * HASH_BYTES as u64)?;
+            if let Err(e) = self.file.read(&mut window.bytes, first * HASH_BYTES as u64) {
+                // What was not read is not to be found the next time.
+                *window = Window::default();
+                return Err(e);
+            }
         }
         let at = usize::try_from(unit - window.first)? * HASH_BYTES;
         Ok(window.bytes.get(at..at + HASH_BYTES).map(|bytes| {

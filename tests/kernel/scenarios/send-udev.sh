@@ -37,19 +37,17 @@ assert_equal "" "$(grep loop events || true)" "events that era status made"
 kill $monitor
 mount /dev/mapper/vol /run/mnt
 
-# What reads the stream lets it wait with its snapshot in place.
-mkfifo stream
-era send vol >stream 2>said &
+# It stands still with its snapshot in place.
+ERA_FAILPOINT=copied=stop era send vol >received 2>interrupted-said &
 sender=$!
-exec 8<stream
-wait_until test -e /dev/mapper/vol-snap
-wait_until has_snapshot
+wait_until is_stopped $sender
+has_snapshot
 assert_found_on_vol
 for layer in vol-data vol-meta vol-cow vol-snap; do
     udevadm info --query=property "/sys/block/$(device_of $layer)" >properties
     ! grep -q ID_FS_UUID properties || fail "udev looked into $layer"
 done
-cat <&8 >received
+kill -CONT $sender
 wait $sender
 assert_nothing_left vol
 assert_found_on_vol

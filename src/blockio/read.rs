@@ -64,6 +64,11 @@ pub enum ReadError {
 }
 
 impl ReadError {
+    /// The one that an error was caused by, if one was.
+    pub fn of(error: &anyhow::Error) -> Option<&Self> {
+        error.chain().find_map(|cause| cause.downcast_ref())
+    }
+
     /// The first byte that could not be read.
     pub fn offset(&self) -> u64 {
         match self {

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 
 use thiserror::Error;
 
-use super::hashes::{UnitHash, ZeroHash};
+use super::hashes::{UnitHash, ZeroHash, hash};
 use super::layout;
 use super::view::View;
 use crate::blockio::{Piece, ReadError, Source, read_extents};
@@ -25,6 +25,16 @@ pub enum Contents<'a> {
     Bytes(&'a [u8]),
     /// Zeros, which were not read.
     Zeros,
+}
+
+impl Contents<'_> {
+    /// What this hashes to; zeros have the length of their unit.
+    pub fn hash(self, len: u64, zero_hash: &mut ZeroHash) -> UnitHash {
+        match self {
+            Contents::Bytes(bytes) => hash(bytes),
+            Contents::Zeros => zero_hash.of(len),
+        }
+    }
 }
 
 /// What becomes of zeros.

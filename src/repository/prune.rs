@@ -85,7 +85,7 @@ fn remove_point(repository: &Repository, manifest: &mut Manifest, at: usize) -> 
 
 /// Whether a file ends before what should be in it.
 fn is_cut(e: &anyhow::Error) -> bool {
-    e.chain().any(|cause| matches!(cause.downcast_ref::<ReadError>(), Some(ReadError::Ended { .. })))
+    matches!(ReadError::of(e), Some(ReadError::Ended { .. }))
 }
 
 /// Makes one stream of the two that lead back to a point through the one after it. Returns the bytes that it takes.

@@ -4,7 +4,7 @@
 use anyhow::{Context, bail};
 
 use super::bulk::{Contents, Zeros};
-use super::hashes::{ZeroHash, hash};
+use super::hashes::ZeroHash;
 use super::view::{View, check, place};
 use crate::blockio::{WriteAt, write_full};
 use crate::report::{self, Progress};
@@ -49,11 +49,7 @@ pub fn restore(
     view.read_units(only, Zeros::Trust, &mut |unit, found| {
         let extent = geometry.extent(unit);
         let (contents, expected) = found.with_context(|| place(&what, extent))?;
-        let hash = match contents {
-            Contents::Bytes(bytes) => hash(bytes),
-            Contents::Zeros => zero_hash.of(extent.len),
-        };
-        check(hash, expected, &what, extent)?;
+        check(contents.hash(extent.len, &mut zero_hash), expected, &what, extent)?;
         match contents {
             Contents::Zeros => {
                 restored.zero_bytes += extent.len;

@@ -16,6 +16,7 @@ use super::manifest::Manifest;
 use super::points::Selector;
 use super::undo::Undo;
 use super::view::View;
+use crate::blockio::ReadError;
 use crate::report::Progress;
 use crate::stream::{self, Header, Kind, Visitor};
 use crate::units::Extent;
@@ -65,7 +66,7 @@ pub fn verify(
 
 /// Whether it was the disk that failed, or a file ends too early.
 pub(super) fn is_unreadable(e: &anyhow::Error) -> bool {
-    e.chain().any(|cause| cause.is::<crate::blockio::ReadError>())
+    ReadError::of(e).is_some()
 }
 
 fn verify_image(
@@ -112,11 +113,7 @@ pub(super) fn problem_of(
 ) -> anyhow::Result<Option<String>> {
     match found {
         Ok((contents, expected)) => {
-            let hash = match contents {
-                Contents::Bytes(bytes) => hash(bytes),
-                Contents::Zeros => zero_hash.of(len),
-            };
-            Ok((hash != expected).then(|| DIFFERENT.to_owned()))
+            Ok((contents.hash(len, zero_hash) != expected).then(|| DIFFERENT.to_owned()))
         }
         // A block that cannot be read is damage, too; what else is wrong is told by the others.
         Err(e) if is_unreadable(&e) || e.is::<Missing>() => Ok(Some(format!("{e:#}"))),

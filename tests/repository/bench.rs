@@ -386,6 +386,18 @@ impl Bench {
         assert_eq!(names(self.file("undo")), undos);
     }
 
+    /// A copy that was left, by a run that was killed, when all was overwritten and before the manifest says so.
+    pub fn broken_off(&self, stream: &[u8]) -> Self {
+        (1..)
+            .map(|step| {
+                let crashed = self.copy();
+                crashed.run(&["receive", "REPO"], stream, Some(step));
+                crashed
+            })
+            .find(|crashed| crashed.file("manifest.json.new").exists())
+            .unwrap()
+    }
+
     /// The same repository once more, elsewhere.
     pub fn copy(&self) -> Self {
         let copy = Self { dir: tempfile::tempdir().unwrap(), kept: self.kept.clone() };

@@ -254,14 +254,7 @@ fn a_point_whose_stream_cannot_be_made_anew_stays_for_now() {
 /// A repository that was left when all was overwritten, and before the manifest says so; and its journal.
 fn broken_off() -> (Bench, Device, Vec<u8>) {
     let (bench, device, stream) = ready();
-    let crashed = (1..)
-        .map(|step| {
-            let crashed = bench.copy();
-            crashed.run(&["receive", "REPO"], &stream, Some(step));
-            crashed
-        })
-        .find(|crashed| crashed.file("manifest.json.new").exists())
-        .unwrap();
+    let crashed = bench.broken_off(&stream);
     assert!(fs::read(crashed.file("image")).unwrap() != bench.kept[0].1);
     let journal = fs::read(crashed.file("undo/1-2")).unwrap();
     (crashed, device, journal)

@@ -66,9 +66,7 @@ fn one_by_one(path: &Path, geometry: Geometry, image: &RepoFile, hashes: &Hashes
         let mut bytes = vec![0; usize::try_from(extent.len)?];
         match reader.read(&entry, &mut bytes) {
             Ok(()) if hash(&bytes) == entry.hash => image.write(&bytes, extent.offset)?,
-            Err(e) if e.chain().any(|cause| matches!(cause.downcast_ref(), Some(ReadError::Io { .. }))) => {
-                return Err(e);
-            }
+            Err(e) if matches!(ReadError::of(&e), Some(ReadError::Io { .. })) => return Err(e),
             _ => {
                 lost += 1;
                 first.get_or_insert(extent);

@@ -94,6 +94,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     };
     let (data_path, meta_path) = (absolute(&args.data)?, absolute(&args.meta)?);
     let table = Path::new(eratab::PATH);
+    if args.at_boot && at_boot::made(&args.name)?.is_some() {
+        bail!("{0}: files were changed for it before; `era remove {0}` undoes that", args.name);
+    }
     if !args.no_eratab && eratab::read(table)?.find(&args.name).is_some() {
         bail!("{}: {} is there already; choose another name", eratab::PATH, args.name);
     }
@@ -114,29 +117,16 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
 
 /// Prepares a device that is in use. The table comes first of what the boot reads, and the ramdisk last, as it holds a copy.
 fn at_boot(args: &Args, dm: &Dm, data: &Path, meta: &Path, wishes: &Wishes) -> anyhow::Result<()> {
-    if at_boot::made(&args.name)?.is_some() {
-        bail!("{0}: files were changed for it before; `era remove {0}` undoes that", args.name);
-    }
     let (data, metadata) = lifecycle::open_in_use(data, meta)?;
     let plan = at_boot::plan(&args.name, &data)?;
     let created = lifecycle::create(dm, &args.name, &data, &metadata, wishes)?;
     let mut entry = entry(args, &data, &metadata);
     entry.options.initrd_attach = plan.initrd;
-    let table = Path::new(eratab::PATH);
-    let work = || -> anyhow::Result<()> {
-        eratab::add(table, &entry)?;
-        if args.apply {
-            plan.apply(&args.name).map_err(|e| {
-                match eratab::remove(table, &args.name).and_then(|()| plan.put_back(&args.name)) {
-                    Ok(()) => e.context("nothing is changed in the end, as a step failed"),
-                    Err(again) => anyhow!("{e:#}; and not all could be put back: {again:#}"),
-                }
-            })?;
-        }
-        Ok(())
-    };
-    work().inspect_err(|_| created.undo(&metadata))?;
-    if !args.apply {
+    eratab::add(Path::new(eratab::PATH), &entry).inspect_err(|_| created.undo(&metadata))?;
+    if args.apply {
+        let record = at_boot::Record::new(&entry, &plan);
+        record.apply(&args.name).map_err(|e| give_up_at_boot(e, &record, &entry, &created, &metadata))?;
+    } else {
         println!("{}: prepared; before the next boot, or in one go with --apply:", args.name);
     }
     plan.print();
@@ -147,6 +137,30 @@ fn at_boot(args: &Args, dm: &Dm, data: &Path, meta: &Path, wishes: &Wishes) -> a
         args.data.display()
     );
     Ok(())
+}
+
+/// All is put back, or as much of it as can be: what stays fits together, as a ramdisk may look for the device already.
+fn give_up_at_boot(
+    error: anyhow::Error,
+    record: &at_boot::Record,
+    entry: &Entry,
+    created: &Created,
+    metadata: &Disk,
+) -> anyhow::Error {
+    let table = Path::new(eratab::PATH);
+    let name = &entry.name;
+    if let Err(again) = eratab::remove(table, name).and_then(|()| record.put_back(name)) {
+        let _ = eratab::add(table, entry);
+        return anyhow!(
+            "{error:#}; and not all could be put back: {again:#}. Correct that, and then `era remove {name}` puts back \
+             the rest"
+        );
+    }
+    created.undo(metadata);
+    match at_boot::forget(name) {
+        Ok(()) => error.context("nothing is changed in the end, as a step failed"),
+        Err(again) => anyhow!("{error:#}; all is as it was, but for this: {again:#}"),
+    }
 }
 
 /// Nothing is left of a device that could not be made wholly, and the first error is the one to tell of. But what is open

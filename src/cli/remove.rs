@@ -5,13 +5,14 @@ use std::path::Path;
 
 use anyhow::{Context, bail};
 
-use super::at_boot;
+use super::at_boot::{self, Record};
 use super::open::close_device;
 use super::tracked::{Device, One, table};
 use crate::device::disk::{Disk, number_of};
 use crate::device::dm::Dm;
 use crate::device::eratab::{self, Name};
-use crate::device::{header, lifecycle};
+use crate::device::header::{self, HeaderError};
+use crate::device::lifecycle;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -36,6 +37,11 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    if let Some(name) = args.which.name()
+        && let Some(record) = at_boot::made(name)?
+    {
+        return undo_at_boot(name, &record);
+    }
     let device = args.which.device()?;
     let (data, metadata) = (device.data(), device.metadata()?);
     if data.is_err() {
@@ -45,9 +51,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         Some(name) => vec![name.clone()],
         None => lines_of(&metadata)?,
     };
-    for name in &lines {
-        if let Some(plan) = at_boot::made(name)? {
-            return undo_at_boot(&device, name, &plan, &data, &metadata);
+    // The header's name is the one of before a line was taken out or renamed.
+    for name in lines.iter().chain([&device.name]) {
+        if let Some(record) = at_boot::made(name)? {
+            drop(metadata);
+            return undo_at_boot(name, &record);
         }
     }
     close_device(&Dm::open()?, &device, data.as_ref(), &metadata)?;
@@ -63,39 +71,45 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What `era create --at-boot --apply` did is undone, also while the device is in use: the next boot does without it. The
-/// header goes last, since until then a ramdisk may look for it.
-fn undo_at_boot(
-    device: &Device,
-    name: &Name,
-    plan: &at_boot::Plan,
-    data: &anyhow::Result<Disk>,
-    metadata: &Disk,
-) -> anyhow::Result<()> {
+/// What `era create --at-boot --apply` did, or began to do, is undone, also while the device is in use: the next boot does
+/// without it. The header goes late, since until then a ramdisk may look for it, and the record last: whatever ends this in
+/// the middle, the same command goes on with it.
+fn undo_at_boot(name: &Name, record: &Record) -> anyhow::Result<()> {
     let path = Path::new(eratab::PATH);
-    // One that is somebody else's is refused before anything is changed.
-    header::read(metadata).with_context(|| metadata.path.display().to_string())?;
-    let entry = table()?.entries.into_iter().find(|entry| entry.name == *name);
+    let entry = match table()?.find(name) {
+        Some(entry) => entry.clone(),
+        None => record.entry()?,
+    };
+    let device = Device::from(entry.clone());
+    let (data, metadata) = (device.data(), device.metadata()?);
+    let has_header = match header::read(&metadata) {
+        Ok(_) => true,
+        Err(HeaderError::NotThere) => false,
+        // One that is somebody else's is refused before anything is changed.
+        Err(e) => return Err(e).with_context(|| metadata.path.display().to_string()),
+    };
     eratab::remove(path, name)?;
-    plan.put_back(name).inspect_err(|_| {
-        // So that the same command may be tried again. The first error is the one to tell of.
-        if let Some(entry) = &entry {
-            let _ = eratab::add(path, entry);
-        }
+    record.put_back(name).inspect_err(|_| {
+        // The device is opened as before until this has succeeded. The first error is the one to tell of.
+        let _ = eratab::add(path, &entry);
     })?;
-    let dm = Dm::open()?;
-    let is_in_use = dm.state(name.as_str())?.is_some_and(|state| state.open_count > 0)
-        || data.as_ref().is_ok_and(|data| {
-            dm.state(name.as_str()).is_ok_and(|s| s.is_none()) && data.check_unused().is_err()
-        });
-    if is_in_use {
-        lifecycle::remove_in_use(metadata)?;
-        println!("{name}: no longer tracked from the next boot on");
-        return Ok(());
+    let mut until = "";
+    if has_header {
+        let dm = Dm::open()?;
+        let is_in_use = dm.state(name.as_str())?.is_some_and(|state| state.open_count > 0)
+            || data.as_ref().is_ok_and(|data| {
+                dm.state(name.as_str()).is_ok_and(|s| s.is_none()) && data.check_unused().is_err()
+            });
+        if is_in_use {
+            lifecycle::remove_in_use(&metadata)?;
+            until = " from the next boot on";
+        } else {
+            close_device(&dm, &device, data.as_ref(), &metadata)?;
+            lifecycle::remove(data.as_ref().ok(), &metadata)?;
+        }
     }
-    close_device(&dm, device, data.as_ref(), metadata)?;
-    lifecycle::remove(data.as_ref().ok(), metadata)?;
-    println!("{name}: no longer tracked");
+    at_boot::forget(name)?;
+    println!("{name}: no longer tracked{until}");
     Ok(())
 }
 

@@ -290,9 +290,14 @@ pub fn close(dm: &Dm, data: Option<&Disk>, metadata: &Disk) -> anyhow::Result<Cl
 }
 
 /// Takes tracking away from a closed device: the header goes, the data stay. Neither of the two may be in use, or the
-/// header would go from under whatever uses them.
+/// header would go from under whatever uses them. A data device that was never tracked is used by others, as is one that
+/// was to be tracked from the next boot on.
 pub fn remove(data: Option<&Disk>, metadata: &Disk) -> anyhow::Result<()> {
-    data.map(Disk::check_unused).transpose()?;
+    let state = header::read(metadata).with_context(|| metadata.path.display().to_string())?.header.state;
+    let was_opened = state.clean || state.era.is_some();
+    if was_opened {
+        data.map(Disk::check_unused).transpose()?;
+    }
     let metadata = Disk::open_unused(&metadata.path)?;
     let (source, target) = metadata.halves();
     header::wipe(source, target).with_context(|| metadata.path.display().to_string())

@@ -9,7 +9,7 @@ mod cut;
 pub mod disk;
 pub mod dm;
 pub mod eratab;
-mod failpoint;
+pub mod failpoint;
 pub mod fingerprint;
 pub mod growth;
 pub mod guardian;

@@ -1,13 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-3.0-or-later
-# dracut, before anything is looked for: era.attach=no boots from the data device of what is tracked, and says so.
+# dracut without systemd, before anything is looked for: says what era.attach=no means. The root device is found all the
+# same, as our udev rule gives its data device the link /dev/mapper/NAME.
 
 if ! getargbool 1 era.attach; then
-    while read -r era_name era_data _; do
+    while read -r era_name _; do
         warn "era: $era_name: NOT TRACKED: era.attach=no is on the kernel's command line"
-        if [ "$(getarg root=)" = "/dev/mapper/$era_name" ]; then
-            # The last one counts.
-            echo "root=$era_data" >/etc/cmdline.d/95-era.conf
-        fi
     done </etc/eratab
 fi

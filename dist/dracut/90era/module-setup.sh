@@ -34,7 +34,7 @@ install() {
         mkdir -p "$initdir/usr/lib/systemd/system-generators"
         ln -sf "$program" "$initdir/usr/lib/systemd/system-generators/era-generator"
     else
+        inst_hook cmdline 90 "$moddir/era-parse.sh"
         inst_hook initqueue/settled 30 "$moddir/era-open.sh"
     fi
-    inst_hook cmdline 90 "$moddir/era-parse.sh"
 }

@@ -39,6 +39,10 @@ pub struct Generated {
 /// The target that all tracked devices belong to that are opened at boot.
 pub const TARGET: &str = "era.target";
 
+/// How many seconds closing waits for who still uses the device. What is mounted by UUID or label stops at the same time, as
+/// systemd knows it by a name that a unit made of eratab cannot know.
+const UNMOUNTING: u32 = 10;
+
 /// The units of a table.
 pub fn generate(table: &Table, place: &Place) -> Generated {
     let mut made = Generated::default();
@@ -114,7 +118,7 @@ fn unit(entry: &Entry, device: &str, place: &Place) -> String {
          Type=oneshot\n\
          RemainAfterExit=yes\n\
          ExecStart={program} open {name}\n\
-         ExecStop={program} close {name}\n",
+         ExecStop={program} close --wait {UNMOUNTING} {name}\n",
         path = eratab::PATH,
     )
 }
@@ -169,7 +173,7 @@ mod tests {
              Type=oneshot\n\
              RemainAfterExit=yes\n\
              ExecStart=/usr/bin/era open vm-1\n\
-             ExecStop=/usr/bin/era close vm-1\n"
+             ExecStop=/usr/bin/era close --wait 10 vm-1\n"
         );
     }
 

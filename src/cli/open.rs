@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! `era open` and `era close`: activates and deactivates tracked devices.
 
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use super::tracked::{All, Device, Which};
+use super::tracked::{All, Device, POLL, Which};
 use crate::device::disk::{Disk, number_of};
 use crate::device::dm::{Dm, node};
 use crate::device::lifecycle::{self, Closed};
 use crate::device::opening::{self, Choices, Opened};
-use crate::device::stack;
+use crate::device::stack::{self, Layer};
 use crate::report;
 
 const OPEN_EXAMPLES: &str = "\
@@ -60,7 +61,7 @@ pub(super) struct OpenArgs {
     initrd: bool,
 
     /// Wait so long for disks that are not there yet
-    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = seconds())]
     wait: u64,
 }
 
@@ -70,6 +71,15 @@ pub(super) struct OpenArgs {
 pub(super) struct CloseArgs {
     #[command(flatten)]
     which: Which,
+
+    /// Wait so long for what still uses a device
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = seconds())]
+    wait: u64,
+}
+
+/// What one may wish to wait: no more than a time that can be added to now.
+fn seconds() -> impl clap::builder::TypedValueParser<Value = u64> {
+    clap::value_parser!(u64).range(..=365 * 24 * 60 * 60)
 }
 
 pub(super) fn open(args: &OpenArgs) -> anyhow::Result<()> {
@@ -128,6 +138,7 @@ pub(super) fn close(args: &CloseArgs) -> anyhow::Result<()> {
             println!("{}: is closed", device.name);
             return Ok(());
         }
+        wait_unused(&dm, device, Duration::from_secs(args.wait))?;
         let metadata = device.metadata()?;
         match close_device(&dm, device, device.data().as_ref(), &metadata)? {
             Closed::Already => println!("{}: is closed", device.name),
@@ -138,6 +149,21 @@ pub(super) fn close(args: &CloseArgs) -> anyhow::Result<()> {
         }
         Ok(())
     })
+}
+
+/// Waits until nothing uses the device, or until the time is up: closing says then what is to be done.
+fn wait_unused(dm: &Dm, device: &Device, limit: Duration) -> anyhow::Result<()> {
+    let deadline = Instant::now() + limit;
+    let tracked = Layer::Tracked.name(device.name.as_str());
+    let mut told = false;
+    while Instant::now() < deadline && dm.state(&tracked)?.is_some_and(|state| state.open_count > 0) {
+        if !told {
+            report::note(format_args!("{}: waiting until nothing uses it any more", device.name));
+            told = true;
+        }
+        thread::sleep(POLL);
+    }
+    Ok(())
 }
 
 /// Whether the device is one that may be absent, and is.

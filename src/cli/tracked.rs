@@ -53,8 +53,8 @@ pub(super) enum All {
     Close,
 }
 
-/// How often to look whether a disk has come.
-const POLL: Duration = Duration::from_millis(100);
+/// How often to look whether what is waited for has come about.
+pub(super) const POLL: Duration = Duration::from_millis(100);
 
 /// A device, by its line in the table or by its header.
 pub(super) struct Device {

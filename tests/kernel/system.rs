@@ -3,8 +3,9 @@
 //! boots by our hooks, is backed up from inside and over ssh, loses power, is started raw, restored, and made plain again.
 //!
 //! The machine is User-Mode Linux, as in the kernel tests. This test is its boot loader: for each boot it takes the initial
-//! ramdisk and the options out of the disk, where `era create --at-boot --apply` has put them. `inside.sh` has what is done
-//! in each boot. The system without era is made once and kept below target/.
+//! ramdisk and the options out of the disk, where `era create --at-boot --apply` has put them; for some boots a ramdisk that
+//! dracut has made takes its place. `inside.sh` has what is done in each boot. The system without era is made once and kept
+//! below target/.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -21,13 +22,13 @@ use crate::prerequisites;
 use crate::work_dir::WorkDir;
 
 /// For what hangs; all boots together take a quarter of it.
-const TIME_LIMIT: Duration = Duration::from_secs(600);
+const TIME_LIMIT: Duration = Duration::from_secs(900);
 
 /// Where the root filesystem is on the disk.
 const ROOT_OFFSET: u64 = 1 << 20;
 
-const NEEDS: [&str; 8] =
-    ["mmdebstrap", "sfdisk", "debugfs", "mke2fs", "e2fsck", "ssh-keygen", "chroot", "strip"];
+const NEEDS: [&str; 9] =
+    ["mmdebstrap", "sfdisk", "debugfs", "mke2fs", "e2fsck", "ssh-keygen", "chroot", "unshare", "strip"];
 
 /// The test, which goes first: it is the longest, and what the others leave of the machine is enough for it.
 pub fn trial() -> Trial {
@@ -43,18 +44,28 @@ pub fn trial() -> Trial {
 
 fn a_debian_on_a_tracked_device() {
     let mut system = System::new();
-    system.boot(1, "");
-    system.boot(2, "");
-    system.boot(3, "");
-    system.boot(4, "");
+    system.boot(1, Ramdisk::OnDisk, "");
+    system.boot(2, Ramdisk::OnDisk, "");
+    system.boot(3, Ramdisk::DracutSystemd, "");
+    system.boot(4, Ramdisk::Dracut, "");
     // The moment of a cut under load is a filesystem in order.
     let image = system.host("repository").join("image");
     system.run(Command::new("e2fsck").arg("-fn").arg(&image));
-    system.boot(5, "era.attach=no");
-    system.boot(6, "");
+    system.boot(5, Ramdisk::DracutSystemd, "era.attach=no");
+    system.boot(6, Ramdisk::OnDisk, "");
     system.restore(&image);
-    system.boot(7, "");
-    system.boot(8, "");
+    system.boot(7, Ramdisk::OnDisk, "");
+    system.boot(8, Ramdisk::OnDisk, "");
+}
+
+/// The initial ramdisk of a boot.
+enum Ramdisk {
+    /// The one that the boot loader's entry names; initramfs-tools made it.
+    OnDisk,
+    /// dracut's, with its own scripts in it.
+    Dracut,
+    /// dracut's, with systemd in it.
+    DracutSystemd,
 }
 
 struct System {
@@ -101,7 +112,7 @@ impl System {
     }
 
     /// Boots as the disk says, with more words for the kernel, and waits until the machine is off.
-    fn boot(&mut self, number: u32, words: &str) {
+    fn boot(&mut self, number: u32, ramdisk: Ramdisk, words: &str) {
         let started = Instant::now();
         let entry = self.file_of("/boot/loader/entries/debian.conf", "entry");
         let entry = fs::read_to_string(entry).unwrap();
@@ -112,7 +123,11 @@ impl System {
                 .unwrap_or_else(|| panic!("{key}: {entry}"))
                 .trim()
         };
-        let initrd = self.file_of(value("initrd "), "initrd");
+        let initrd = match ramdisk {
+            Ramdisk::OnDisk => self.file_of(value("initrd "), "initrd"),
+            Ramdisk::Dracut => self.work_dir.path().join("initrd-dracut"),
+            Ramdisk::DracutSystemd => self.work_dir.path().join("initrd-dracut-systemd"),
+        };
         let mut arguments = vec![
             "mem=512M".to_owned(),
             format!("initrd={}", initrd.display()),

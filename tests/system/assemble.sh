@@ -1,11 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# assemble.sh TAR PROGRAM MODULES SOURCES DISK: a disk with a plain Debian that era is installed in, as `make install` does, and
-# a free partition beside it. All happens in the current directory.
+# assemble.sh TAR PROGRAM MODULES SOURCES DISK: a disk with a plain Debian that era is installed in, as `make install` does, a
+# partition with data, and a free one beside each. All happens in the current directory, where two initial ramdisks are made as
+# well, by dracut, with systemd in it and without.
 set -euo pipefail
 tar=$1 program=$2 modules=$3 sources=$4 disk=$5
 version=${modules##*/}
 uuid=11111111-2222-4333-8444-555555555555
+data_uuid=22222222-3333-4444-8555-666666666666
+part=aaaaaaaa-0000-4000-8000-00000000000
 unset DESTDIR MAKEFLAGS MFLAGS
 
 mkdir root work
@@ -44,7 +47,7 @@ Description=Test of the whole system
 After=multi-user.target ssh.service
 
 [Service]
-Type=idle
+Type=exec
 ExecStart=/bin/sh -c 'mkdir -p /run/host && mount -t hostfs -o "$ERA_TEST_HOST_DIR" none /run/host && exec bash /run/host/inside.sh'
 PassEnvironment=ERA_TEST_HOST_DIR ERA_TEST_BOOT
 END
@@ -57,11 +60,29 @@ done
 chroot root depmod "$version"
 chroot root update-initramfs -c -k "$version" >/dev/null
 
+# What dracut would make after `era create`: it writes this line. dracut wants /proc for what its shell does with /dev/fd.
+dracut() {
+    local name=$1 parts=$2
+    unshare --mount --pid --fork --mount-proc="$PWD/root/proc" chroot root dracut --force --quiet --kver "$version" \
+        --no-hostonly --no-hostonly-cmdline --no-early-microcode --no-compress --nostrip \
+        --modules "era rootfs-block udev-rules base fs-lib $parts" "/boot/$name" 2>dracut-said ||
+        { cat dracut-said >&2; return 1; }
+    mv "root/boot/$name" .
+}
+echo "root PARTUUID=${part}1 PARTUUID=${part}2 x-initrd.attach" >root/etc/eratab
+dracut initrd-dracut ""
+dracut initrd-dracut-systemd "systemd systemd-initrd dracut-systemd"
+rm root/etc/eratab
+
 truncate -s 700M "$disk"
 sfdisk -q "$disk" <<END
 label: gpt
-start=2048, size=921600, uuid=aaaaaaaa-0000-4000-8000-000000000001
-size=393216, uuid=aaaaaaaa-0000-4000-8000-000000000002
+start=2048, size=921600, uuid=${part}1
+size=393216, uuid=${part}2
+start=1316864, size=65536, uuid=${part}3
+size=32768, uuid=${part}4
 END
 mke2fs -q -t ext4 -U $uuid -E offset=1048576,lazy_itable_init=0 -d root "$disk" 450M
-rm -rf root work
+mkdir -p data/by-name
+mke2fs -q -t ext4 -U $data_uuid -E offset=$((1316864 * 512)),lazy_itable_init=0 -d data "$disk" 32M
+rm -rf root work data

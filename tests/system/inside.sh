@@ -22,13 +22,56 @@ trap finish EXIT
 root_is() {
     [ "$(findmnt -no SOURCE /)" = "$1" ] || fail "/ is on $(findmnt -no SOURCE /), not on $1"
 }
+root_uuid=11111111-2222-4333-8444-555555555555
+data_uuid=22222222-3333-4444-8555-666666666666
+# root_uuid_is DEVICE
+root_uuid_is() {
+    [ "$(readlink -f /dev/disk/by-uuid/$root_uuid)" = "$(readlink -f "$1")" ] || fail "$(ls -l /dev/disk/by-uuid)"
+}
+# generation NAME
 generation() {
-    era status root --json | sed -n 's/.*"generation":"\([^"]*\)".*/\1/p'
+    era status "$1" --json | sed -n 's/.*"generation":"\([^"]*\)".*/\1/p'
 }
-# said PATTERN: what opening the device in the initial ramdisk said, which goes to a file.
+# goes_on NAME: tracking is what it was in the second boot.
+goes_on() {
+    [ "$(generation "$1")" = "$(cat $host/generation-"$1")" ] || fail "$1: another generation"
+}
+# opening NAME: what opening the device said. In an initial ramdisk without systemd that goes to a file.
+opening() {
+    if [ "$1" = root ] && [ -e /run/era-opened ]; then
+        cat /run/era-opened
+    else
+        journalctl -b -o cat -u "era@$1.service"
+    fi >/run/opening
+    grep -q "$1: opened" /run/opening || fail "$1: was not opened at boot: $(cat /run/opening)"
+    cat /run/opening
+}
+# said NAME PATTERN
 said() {
-    grep -q "$1" /run/era-opened || fail "opening said nothing of: $1; but: $(cat /run/era-opened)"
+    opening "$1" | grep -q "$2" || fail "opening $1 said nothing of: $2; but: $(cat /run/opening)"
 }
+# in_order NAME: it had been closed in order.
+in_order() {
+    ! opening "$1" | grep warning || fail "opening $1 warned"
+}
+# when PROPERTY UNIT: in microseconds.
+when() {
+    systemctl show -P "${1}TimestampMonotonic" "$2"
+}
+# The filesystem on the other tracked device is where fstab says, by UUID and by the name of the device; it was checked before it
+# was mounted, and who knows the name has waited for the unit.
+data_is_mounted() {
+    local opened checked mounted by_name
+    [ "$(findmnt -no SOURCE /srv)-$(findmnt -no SOURCE /srv/by-name)" = /dev/mapper/data-/dev/mapper/data ] || fail "$(findmnt)"
+    opened=$(when ActiveEnter era@data.service)
+    checked=$(when InactiveExit "systemd-fsck@$(systemd-escape --path /dev/disk/by-uuid/$data_uuid).service")
+    mounted=$(when InactiveExit srv.mount)
+    by_name=$(when InactiveExit "$(systemd-escape --path --suffix=mount /srv/by-name)")
+    [ "$opened" -gt 0 ] && [ "$opened" -le "$by_name" ] && [ "$checked" -gt 0 ] && [ "$checked" -le "$mounted" ] ||
+        fail "opened at $opened, checked at $checked, mounted at $mounted and $by_name"
+    echo "$ERA_TEST_BOOT" >/srv/boot
+}
+
 nothing_failed() {
     local failed
     failed=$(systemctl list-units --state=failed --plain --no-legend)
@@ -51,24 +94,37 @@ start_writer() {
     until [ -e /run/round ]; do sleep 0.1; done
 }
 
-# A plain system. What is to come needs one command.
+# A plain system. What is to come needs one command. A second device, which is not in use, is tracked at once.
 boot_1() {
     root_is /dev/ubda1
     nothing_failed
+    era create data --data /dev/ubda3 --meta /dev/ubda4
+    printf '%s\n' "UUID=$data_uuid /srv ext4 defaults 0 2" "/dev/mapper/data /srv/by-name ext4 defaults 0 0" >>/etc/fstab
     cp /etc/fstab $host/fstab
     cp /boot/loader/entries/debian.conf $host/entry
     era create root --data /dev/ubda1 --meta /dev/ubda2 --at-boot --apply
     cmp /etc/fstab.before-era-root $host/fstab
+    systemctl daemon-reload
+    systemctl start era@data.service
+    systemd-analyze verify --man=no /run/systemd/generator/era{@root.service,@data.service,.target} >$host/verify 2>&1 ||
+        fail "systemd-analyze verify: $(cat $host/verify)"
+    [ ! -s $host/verify ] || fail "systemd-analyze verify: $(cat $host/verify)"
 }
 
 # / is the tracked device. A backup under load.
 boot_2() {
     root_is /dev/mapper/root
     nothing_failed
-    [ ! -s /run/era-opened ] || ! grep -q warning /run/era-opened || fail "opening warned: $(cat /run/era-opened)"
-    [ "$(readlink -f /dev/disk/by-uuid/*)" = "$(readlink -f /dev/mapper/root)" ] || fail "$(ls -l /dev/disk/by-uuid)"
+    in_order root
+    root_uuid_is /dev/mapper/root
     [ "$(readlink -f /dev/disk/by-partuuid/*1)" = /dev/ubda1 ] || fail "$(ls -l /dev/disk/by-partuuid)"
-    generation >$host/generation
+    in_order data
+    data_is_mounted
+    generation root >$host/generation-root
+    generation data >$host/generation-data
+    # What is marked noauto is opened for who mounts it; what is marked nofail and never comes keeps nobody waiting.
+    sed -i '/^data/s/-$/noauto/' /etc/eratab
+    echo "gone PARTUUID=${data_uuid} PARTUUID=${root_uuid} nofail" >>/etc/eratab
     echo before >/var/marker
     start_writer
     era backup root $host/repository
@@ -79,8 +135,13 @@ boot_2() {
 boot_3() {
     root_is /dev/mapper/root
     nothing_failed
-    ! grep -q warning /run/era-opened || fail "opening warned: $(cat /run/era-opened)"
-    [ "$(generation)" = "$(cat $host/generation)" ] || fail "another generation"
+    in_order root
+    goes_on root
+    in_order data
+    goes_on data
+    data_is_mounted
+    [ "$(systemctl is-active era@gone.service)" = inactive ] || fail "$(systemctl status era@gone.service)"
+    sed -i -e '/^gone/d' -e '/^data/s/noauto$/-/' /etc/eratab
     era backup root@localhost:root $host/repository
     start_writer
     echo survives >/var/survivor
@@ -96,8 +157,11 @@ boot_3() {
 boot_4() {
     root_is /dev/mapper/root
     nothing_failed
-    said "was not closed in order"
-    [ "$(generation)" = "$(cat $host/generation)" ] || fail "another generation"
+    said root "was not closed in order"
+    goes_on root
+    said data "was not closed in order"
+    goes_on data
+    data_is_mounted
     [ "$(cat /var/survivor)" = survives ]
     start_writer
     era backup root@localhost:root $host/repository
@@ -105,29 +169,38 @@ boot_4() {
     era verify $host/repository root
 }
 
-# Without tracking, for once.
+# Without tracking, for once; of what the initial ramdisk would have opened.
 boot_5() {
     root_is /dev/ubda1
+    nothing_failed
     dmesg | grep "era: root: NOT TRACKED"
     ! dmsetup ls | grep -q root || fail "$(dmsetup ls)"
-    [ "$(readlink -f /dev/disk/by-uuid/*)" = /dev/ubda1 ] || fail "$(ls -l /dev/disk/by-uuid)"
+    root_uuid_is /dev/ubda1
+    in_order data
+    goes_on data
+    data_is_mounted
     echo bypassed >/var/bypassed
 }
 
-# What was written meanwhile is noticed, and the next backup has it.
+# What was written meanwhile is noticed, and the next backup, by the timer's unit, has it.
 boot_6() {
     root_is /dev/mapper/root
     nothing_failed
-    said "something wrote to the data device while it was closed"
-    [ "$(generation)" != "$(cat $host/generation)" ] || fail "the same generation"
-    era backup root $host/repository
+    said root "something wrote to the data device while it was closed"
+    [ "$(generation root)" != "$(cat $host/generation-root)" ] || fail "the same generation"
+    in_order data
+    goes_on data
+    mkdir -p /etc/era/backup
+    printf 'source = "root"\nrepository = "%s"\n' $host/repository >/etc/era/backup/root.toml
+    systemctl start era-backup@root.service || fail "$(journalctl -b -u era-backup@root.service)"
+    journalctl -b -o cat -u era-backup@root.service | grep "point 4"
 }
 
 # The image of the backup, written over the disk from outside, is the system again.
 boot_7() {
     root_is /dev/mapper/root
     nothing_failed
-    said "new generation"
+    said root "new generation"
     [ "$(cat /var/marker /var/survivor /var/bypassed)" = "$(printf 'before\nsurvives\nbypassed')" ]
     era remove root
     cmp /etc/fstab $host/fstab
@@ -137,6 +210,10 @@ boot_7() {
         '/var/lib/era/at-boot/*'; do
         ! compgen -G "$left" || fail "something is left"
     done
+    [ "$(cat /srv/boot)" = 5 ] || fail "the data are those of boot $(cat /srv/boot)"
+    umount -R /srv
+    era remove data
+    sed -i '/srv/d' /etc/fstab
 }
 
 # Plain again.
@@ -144,7 +221,7 @@ boot_8() {
     root_is /dev/ubda1
     nothing_failed
     [ "$(dmsetup ls)" = "No devices found" ] || fail "$(dmsetup ls)"
-    [ "$(readlink -f /dev/disk/by-uuid/*)" = /dev/ubda1 ] || fail "$(ls -l /dev/disk/by-uuid)"
+    root_uuid_is /dev/ubda1
 }
 
 "boot_$ERA_TEST_BOOT"

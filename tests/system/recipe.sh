@@ -6,7 +6,7 @@ set -euo pipefail
 new=$1.$$
 trap 'rm -f "$new"' EXIT
 
-packages=systemd-sysv,udev,initramfs-tools,lz4,dmsetup,kmod,e2fsprogs,mount,libblkid1,openssh-server,openssh-client
+packages=systemd-sysv,udev,initramfs-tools,lz4,dmsetup,kmod,e2fsprogs,mount,libblkid1,openssh-server,openssh-client,dracut-core
 excludes=()
 for directory in man doc info locale; do
     excludes+=(--dpkgopt="path-exclude=/usr/share/$directory/*")

@@ -30,21 +30,17 @@ makes_ramdisk='[ ! -e /broken ] || { [ ! -e /broken-once ] || rm /broken /broken
 rm -f /boot/initrd.img-1 && cp /etc/eratab /boot/initrd.img-1'
 makes_config='cp /etc/default/grub /boot/grub.cfg'
 
-# files: what must be as it was.
+# files: what must be as it was, contents and modes, as one file.
 files() {
-    (
-        cd $root
-        find etc boot var -type f ! -name initrd.img-1 ! -name grub.cfg -printf '%m %p\n' | sort -k 2 | tee "$OLDPWD/names"
-        cut -d ' ' -f 2 "$OLDPWD/names" | xargs sha256sum
-    )
+    (cd $root && find etc boot var -type f ! -name initrd.img-1 ! -name grub.cfg | sort | tar -cf - --mtime=@0 -T -)
 }
 files_as_before() {
     # A table that was made keeps its heading.
     [ ! -e $root/etc/eratab ] || ! grep -v '^#' $root/etc/eratab || fail "$1: lines in eratab"
     rm -f $root/etc/eratab
     files >files-now
-    cmp files-before files-now || fail "$1: other files than before: $(diff files-before files-now)"
-    assert_equal 0 "$(head -c 4096 "$meta" | tr -d '\0' | wc -c)" "$1: bytes of a header"
+    cmp files-before files-now || fail "$1: other files than before: $(tar -tvf files-now)"
+    cmp -n 4096 "$meta" /dev/zero || fail "$1: a header is left"
 }
 calls() {
     assert_equal "$1" "$(paste -sd, $root/calls 2>/dev/null || true)" "what was called"
@@ -85,10 +81,12 @@ root: from the next boot on use /dev/mapper/root in place of $data
 END
 assert_same expected stdout
 assert_equal "" "$(cat stderr)" "messages"
-files | grep -v etc/eratab >files-now
-assert_same files-before files-now
 calls ""
 grep "^root	$data	$meta	x-initrd.attach" $root/etc/eratab
+mv $root/etc/eratab .
+files >files-now
+assert_same files-before files-now
+mv eratab $root/etc/
 assert_exit 0 "${remove[@]}"
 files_as_before "removed again"
 
@@ -134,7 +132,7 @@ stand_in update-initramfs "$makes_ramdisk"
 files_as_before "no ramdisk was made"
 
 # Killed at each step.
-for step in boot-recorded boot-backup boot-backup@3 boot-changed boot-changed@2 boot-changed@4; do
+for step in boot-recorded boot-backup boot-backup@3 boot-changed@2; do
     assert_exit 137 env ERA_FAILPOINT=$step=kill "${create[@]}" --apply
     assert_exit 0 "${remove[@]}"
     files_as_before "killed at $step"

@@ -69,6 +69,32 @@ END
     done
 done
 
+# A disk that comes late is waited for, one by one; one that never comes is told of.
+echo "one PARTUUID=${part[1]} /dev/mapper/late" >/etc/eratab
+for which in one --all; do
+    era open $which --wait 600 2>waiting &
+    opening=$!
+    wait_until grep -q "one: waiting for /dev/mapper/late" waiting
+    assert_equal "No devices found" "$(dmsetup ls)" "devices before all disks are there"
+    dmsetup create late --table "0 $(sectors_of "${disk}p2") linear ${disk}p2 0"
+    wait $opening
+    dmsetup table one | grep -q era || fail "one is not open"
+    # Closing waits for who still uses it.
+    exec 7</dev/mapper/one
+    assert_exit 2 era close $which
+    assert_message "one: is in use"
+    era close $which --wait 600 2>waiting 7<&- &
+    closing=$!
+    wait_until grep -q "one: waiting until nothing uses it" waiting
+    exec 7<&-
+    wait $closing
+    dmsetup remove late
+    assert_exit 2 era open $which --wait 1
+    assert_message "one: waiting for /dev/mapper/late"
+    assert_message "one: /dev/mapper/late: .*No such file"
+    assert_equal "No devices found" "$(dmsetup ls)" "devices without a disk"
+done
+
 # Without a table: the header knows the data device.
 rm /etc/eratab
 era open --meta "${disk}p2"

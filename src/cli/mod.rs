@@ -17,6 +17,7 @@ mod create;
 mod hashes;
 mod inspect;
 mod interrupt;
+mod map;
 mod mount;
 mod open;
 mod points;

@@ -121,7 +121,7 @@ fn legend(text: &mut String, written: &LastWritten, terminal: &Terminal) {
         let size = report::size(blocks * block_bytes).to_string();
         let unit = if blocks == 1 { "block" } else { "blocks" };
         let _ = if terminal.columns < WIDE {
-            writeln!(text, "  {mark}  {what:<20}  {blocks:>10}")
+            writeln!(text, "  {mark}  {:<24} {blocks:>10}", terminal::shorten(what, 24))
         } else {
             writeln!(text, "  {mark}  {what:<31}  {blocks:>10} {unit:<6}  {size:>10}")
         };
@@ -135,7 +135,11 @@ fn legend(text: &mut String, written: &LastWritten, terminal: &Terminal) {
         rest -= blocks;
         line(Some(age), &eras(first, last), blocks);
     }
-    line(None, &if since == 1 { "never written".into() } else { format!("not since era {since}") }, rest);
+    line(
+        None,
+        &if since == 1 { "not since tracking began".into() } else { format!("not since era {since}") },
+        rest,
+    );
 }
 
 fn eras(first: u32, last: u32) -> String {

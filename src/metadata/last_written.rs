@@ -41,7 +41,9 @@ impl Age {
 
     /// The age of what was written so many eras ago.
     pub fn of(eras_ago: u32) -> Self {
-        Self::all().find(|age| eras_ago <= age.last()).unwrap_or(Self::OLDEST)
+        // Once for each block of the device, so without looking through all of them.
+        let class = eras_ago.checked_ilog2().map_or(0, |log| log / 2 + 1);
+        Self(u8::try_from(class).unwrap_or(u8::MAX)).min(Self::OLDEST)
     }
 
     /// Which one of all it is.
@@ -123,11 +125,7 @@ impl LastWritten {
 
     /// How many blocks are of this age.
     pub fn blocks(&self, age: Age) -> u64 {
-        if age < Age::OLDEST {
-            return self.counts[age.index()];
-        }
-        let told = self.oldest.runs().flat_map(|run| run.begin..run.end).filter(|&b| self.told.contains(b));
-        self.oldest.len() - told.count() as u64
+        if age < Age::OLDEST { self.counts[age.index()] } else { self.oldest.len_without(&self.told) }
     }
 
     /// Says of blocks that the metadata call never written that they were written in an era, at the latest.

@@ -17,6 +17,7 @@ mod create;
 mod hashes;
 mod inspect;
 mod interrupt;
+mod map;
 mod mount;
 mod open;
 mod points;
@@ -28,7 +29,11 @@ mod restrict;
 mod rewind;
 mod send;
 mod size;
+#[cfg(test)]
+#[path = "../../tests/common/snapshot.rs"]
+mod snapshot;
 mod status;
+mod status_text;
 mod tracked;
 mod verify;
 

@@ -7,7 +7,7 @@ DESTDIR ?=
 BENCHES ?= instructions micro side_by_side tracked_device
 
 .DEFAULT_GOAL := build
-.PHONY: help build demo test check bench install
+.PHONY: help build demo test check bench install deb rpm has-cargo-deb package-root package-deb package-rpm
 
 help: ## Say what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -24,6 +24,7 @@ demo: ## Incremental backups of a live filesystem on a real dm-era, in User-Mode
 # In CI nothing is skipped: with ERA_TEST_REQUIRE_ALL a missing prerequisite is a failure.
 test: ## Run all tests, those on a real kernel included
 	@scripts/install-deps test
+	@scripts/install-cargo-deb $(TOOLS)
 	ERA_TEST_REQUIRE_ALL=1 $(CARGO) test --locked
 
 check: ## Check formatting, lints and documentation
@@ -36,6 +37,41 @@ check: ## Check formatting, lints and documentation
 bench: ## Measure side by side with what else one would use, and what tracking costs
 	@scripts/install-deps bench
 	$(CARGO) bench --locked --no-fail-fast $(BENCHES:%=--bench %)
+
+# See dist/README.md. What packages hold is what `make install` installs.
+TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/era/tools
+PACKAGES := target/package
+
+deb: ## Make a package for Debian and Ubuntu: target/package/*.deb
+	@scripts/install-deps deb
+	@scripts/install-cargo-deb $(TOOLS)
+	$(CARGO) build --release --locked
+	$(MAKE) --no-print-directory package-deb
+
+rpm: ## Make a package for Fedora and its relatives: target/package/*.rpm
+	@scripts/install-deps rpm
+	$(CARGO) build --release --locked
+	$(MAKE) --no-print-directory package-rpm
+
+# These build nothing.
+package-root:
+	rm -rf $(PACKAGES)/root
+	umask 022 && $(MAKE) --no-print-directory -s install DESTDIR=$(PACKAGES)/root PREFIX=/usr \
+	  ZSH_COMPLETIONS=share/zsh/vendor-completions
+	strip --remove-section=.comment $(PACKAGES)/root/usr/bin/era
+
+package-deb: package-root
+	PATH="$(TOOLS)/bin:$$PATH" $(CARGO) deb --no-build --no-strip --quiet --output $(PACKAGES)/
+
+has-cargo-deb:
+	@PATH="$(TOOLS)/bin:$$PATH" cargo-deb --version >/dev/null
+
+package-rpm:
+	mkdir -p $(PACKAGES)
+	rpmbuild -bb --quiet --build-in-place --without build \
+	  --define '_topdir $(CURDIR)/$(PACKAGES)/rpmbuild' --define '_rpmdir $(CURDIR)/$(PACKAGES)' \
+	  --define '_build_name_fmt %%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm' dist/rpm/era.spec
+	rm -rf $(PACKAGES)/rpmbuild
 
 # Builds nothing, so that it can be run as root after `make` as a user. GENERATE is a program `era` that runs on this machine,
 # where what is installed does not.
@@ -66,6 +102,7 @@ install: ## Install what `make` built below $(DESTDIR)$(PREFIX)
 	install -D -t $(DESTDIR)$(PREFIX)/share/initramfs-tools/hooks dist/initramfs-tools/hooks/era
 	install -D -t $(DESTDIR)$(PREFIX)/share/initramfs-tools/scripts/local-top dist/initramfs-tools/scripts/local-top/era
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/lib/dracut/modules.d/90era dist/dracut/90era/*.sh
+	install -D -m 755 -t $(DESTDIR)$(PREFIX)/lib/era dist/refuse-removal
 
 # $(call man_of_doc,NAME,ABOUT): a specification in docs/ as a manual page; the text is there once.
 man_of_doc = awk -v title=era-$(1) -v about='$(2)' -v version=$$($(GENERATE) --version | cut -d ' ' -f 2) \

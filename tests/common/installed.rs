@@ -14,9 +14,13 @@ pub fn project(dir: &Path) -> PathBuf {
     let work = dir.join("work");
     std::fs::create_dir_all(work.join("target/release")).unwrap();
     for entry in std::fs::read_dir(env!("CARGO_MANIFEST_DIR")).unwrap() {
-        let name = entry.unwrap().file_name();
-        if name != "target" && name != ".git" {
-            symlink(Path::new(env!("CARGO_MANIFEST_DIR")).join(&name), work.join(&name)).unwrap();
+        let entry = entry.unwrap();
+        let (from, to) = (entry.path(), work.join(entry.file_name()));
+        if entry.file_type().unwrap().is_file() {
+            // rpmbuild packages links as links.
+            std::fs::copy(from, to).unwrap();
+        } else if entry.file_name() != "target" && entry.file_name() != ".git" {
+            symlink(from, to).unwrap();
         }
     }
     symlink(env!("CARGO_BIN_EXE_era"), work.join("target/release/era")).unwrap();
@@ -40,6 +44,25 @@ pub fn make(project: &Path, arguments: &[&str]) {
         .output()
         .unwrap();
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+}
+
+/// Whether there is cargo-deb, which `make test` installs.
+pub fn has_cargo_deb() -> bool {
+    let mut make = Command::new("make");
+    let make = make.args(["-s", "has-cargo-deb"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    make.output().is_ok_and(|out| out.status.success())
+}
+
+/// Makes a package by one of the targets that build nothing, and returns where it is.
+pub fn package(project: &Path, target: &str, extension: &str) -> PathBuf {
+    make(project, &[target]);
+    let mut made: Vec<_> = std::fs::read_dir(project.join("target/package"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|found| found == extension))
+        .collect();
+    assert_eq!(made.len(), 1, "{made:?}");
+    made.remove(0)
 }
 
 /// Installs with a prefix below a directory, which is returned.

@@ -1,25 +1,36 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# assemble.sh TAR PROGRAM MODULES SOURCES DISK: a disk with a plain Debian that era is installed in, as `make install` does, and
-# a free partition beside it. All happens in the current directory.
+# assemble.sh TAR PACKAGE MODULES DISK: a disk with a plain Debian that our package is installed in, and a free partition beside
+# it. All happens in the current directory.
 set -euo pipefail
-tar=$1 program=$2 modules=$3 sources=$4 disk=$5
+tar=$1 package=$2 modules=$3 disk=$4
 version=${modules##*/}
 uuid=11111111-2222-4333-8444-555555555555
-unset DESTDIR MAKEFLAGS MFLAGS
 
-mkdir root work
+mkdir root
 tar -C root -xf "$tar"
-mkdir -p work/target/release root/lib/modules root/boot/loader/entries root/etc/kernel root/root/.ssh
+mkdir -p root/lib/modules root/boot/loader/entries root/etc/kernel root/root/.ssh
 cp -a "$modules" root/lib/modules/
 zcat /usr/share/doc/user-mode-linux/config.gz >"root/boot/config-$version"
 # The kernel is no file inside; what is made for it asks for one.
 : >"root/boot/vmlinuz-$version"
-strip -o work/target/release/era "$program"
-for name in Makefile man udev dist; do
-    ln -s "$sources/$name" work/$name
-done
-make --no-print-directory -s -C work install PREFIX=/usr DESTDIR="$PWD/root"
+
+# An older package first, then the real one, as its upgrade. The initial ramdisk is made below, so triggers wait.
+installed() {
+    [ "$(chroot root dpkg-query -Wf '${db:Status-Status} ${Version}' era)" = "installed $1" ]
+    [ "$(chroot root dpkg-query -Wf '${db:Status-Status}' initramfs-tools)" = triggers-pending ]
+}
+dpkg-deb -R "$package" older
+sed -i 's/^Version: .*/Version: 0.0.1-1/' older/DEBIAN/control
+dpkg-deb -Zgzip -z1 -b older root/older.deb >dpkg.log
+cp "$package" root/newer.deb
+chroot root dpkg --no-triggers -i older.deb >>dpkg.log
+installed 0.0.1-1
+printf '# The administrator'"'"'s own.\n' >root/etc/eratab
+chroot root dpkg --no-triggers -i newer.deb >>dpkg.log
+installed "$(dpkg-deb -f "$package" Version)"
+[ "$(cat root/etc/eratab)" = "# The administrator's own." ]
+rm -r older root/older.deb root/newer.deb
 
 sed -i 's/^MODULES=.*/MODULES=list/; s/^COMPRESS=.*/COMPRESS=lz4/' root/etc/initramfs-tools/initramfs.conf
 echo FSTYPE=ext4 >root/etc/initramfs-tools/conf.d/era-test
@@ -64,4 +75,4 @@ start=2048, size=921600, uuid=aaaaaaaa-0000-4000-8000-000000000001
 size=393216, uuid=aaaaaaaa-0000-4000-8000-000000000002
 END
 mke2fs -q -t ext4 -U $uuid -E offset=1048576,lazy_itable_init=0 -d root "$disk" 450M
-rm -rf root work
+rm -rf root

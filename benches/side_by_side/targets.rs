@@ -15,14 +15,12 @@ use crate::works::{DD_4M, DD_64K, ERA_CHANGED, ERA_COPY, ERA_COPY_V2};
 /// How much slower than its rival a contestant may come out by chance.
 const TOLERANCE: f64 = 0.05;
 
-/// Counts for all of era, whatever the size of the device. It includes the bitmap of changed blocks: 32 MiB
-/// for 268 million blocks.
+/// Counts for all of era, whatever the size of the device. It includes the bitmap of changed blocks, 32 MiB for 268 million
+/// blocks, and the two batches of which a repository takes one while the one before it is written.
 const MOST_MEMORY: u64 = 64 << 20;
 
-/// A repository takes a batch while the one before it is written, and a record of the stream is up to 4 MiB.
-const MOST_MEMORY_TO_RECEIVE: u64 = 128 << 20;
-
-/// How much more may a large device cost than a small one with the same changes, or ten times the changes than ten times as much.
+/// How much more may a large device cost than a small one with the same changes, or ten times the changes than ten times as much as
+/// they.
 const FLAT: f64 = 1.3;
 
 pub struct Verdict {
@@ -53,8 +51,7 @@ pub fn judge(all: &[Standings]) -> Vec<Verdict> {
     verdicts.extend(all.iter().flat_map(beats_classic));
     verdicts.extend(all.iter().flat_map(is_flat));
     verdicts.extend(all.iter().flat_map(hopes));
-    verdicts.extend(memory(all, "of era receive", MOST_MEMORY_TO_RECEIVE, true));
-    verdicts.extend(memory(all, "of any other era", MOST_MEMORY, false));
+    verdicts.extend(memory(all));
     verdicts
 }
 
@@ -80,7 +77,7 @@ fn hopes(standings: &Standings) -> Vec<Verdict> {
     hopes.collect()
 }
 
-/// The first is a small device, the second a large one, the third has ten times the changes of that.
+/// The first is a small device, the second a large one, the third has a tenth of the changes of that.
 fn is_flat(standings: &Standings) -> Vec<Verdict> {
     if !standings.name.starts_with("flat-") {
         return Vec::new();
@@ -88,9 +85,9 @@ fn is_flat(standings: &Standings) -> Vec<Verdict> {
     // A large device has a larger bitmap on the disk, and little else is done: it shows only beside the rest of a backup.
     let must = standings.name == "flat-receive";
     let mut verdicts = Vec::new();
-    if let [small, large, more @ ..] = &standings.contestants[..] {
+    if let [small, large, few] = &standings.contestants[..] {
         verdicts.push(verdict(standings, large, small, 1.0 / FLAT, must));
-        verdicts.extend(more.iter().map(|many| verdict(standings, many, large, 0.1 / FLAT, must)));
+        verdicts.push(verdict(standings, large, few, 0.1 / FLAT, must));
     }
     verdicts
 }
@@ -107,23 +104,14 @@ fn verdict(standings: &Standings, own: &Standing, rival: &Standing, least: f64, 
     }
 }
 
-fn memory(all: &[Standings], whose: &str, most: u64, receiving: bool) -> Option<Verdict> {
+fn memory(all: &[Standings]) -> Option<Verdict> {
     let standings = all.iter().flat_map(|work| &work.contestants);
     let peaks = standings.flat_map(|standing| standing.peaks.iter().map(|peak| (peak, &standing.label)));
-    let is_one = |label: &str, program: &str| {
-        program.starts_with("era")
-            && program != "era_invalidate"
-            && receiving == label.contains("era receive")
-    };
-    let (peak, label) =
-        peaks.filter(|(peak, label)| is_one(label, &peak.program)).max_by_key(|(peak, _)| peak.bytes)?;
+    let own = peaks.filter(|(peak, _)| peak.program.starts_with("era") && peak.program != "era_invalidate");
+    let (peak, label) = own.max_by_key(|(peak, _)| peak.bytes)?;
     Some(Verdict {
-        met: peak.bytes < most,
+        met: peak.bytes < MOST_MEMORY,
         must: true,
-        what: format!(
-            "most memory {whose}: {:.1} MiB, below {:.0} MiB ({label})",
-            mib(peak.bytes),
-            mib(most)
-        ),
+        what: format!("most memory: {:.1} MiB, below {:.0} MiB ({label})", mib(peak.bytes), mib(MOST_MEMORY)),
     })
 }

@@ -31,6 +31,8 @@ mod parameters;
 mod pattern;
 #[path = "../../tests/kernel/prerequisites.rs"]
 mod prerequisites;
+#[path = "../../tests/kernel/processor.rs"]
+mod processor;
 #[path = "../side_by_side/random.rs"]
 mod random;
 #[path = "../../tests/kernel/scenario.rs"]

@@ -30,7 +30,7 @@ export DM_DISABLE_UDEV=1
 # The scenario prints to a pipe, as on a terminal programs would draw progress bars. What it leaves running may still
 # hold the pipe at the end, so there is no waiting for the end of that; but everything printed must have gone through.
 stty -F /dev/ttyS0 -opost
-mkfifo /run/output
+mkfifo /run/output /run/nothing
 cat /run/output >/dev/ttyS0 &
 status=0
 (cd /run/work && exec bash "$ERA_TEST_DIR/run.sh") </dev/null >/run/output 2>&1 || status=$?

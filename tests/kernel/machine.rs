@@ -20,7 +20,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use crate::{prerequisites, scenario::Scenario, work_dir::WorkDir};
+use crate::{prerequisites, processor::Processor, scenario::Scenario, work_dir::WorkDir};
 
 const MEMORY_MIB: u64 = 512;
 
@@ -42,6 +42,8 @@ pub struct Machine {
     /// Ends when the last process of the machine is gone: all of them have the other end as their stdin. Waiting for
     /// the first process is not enough, another one might still write to the disks.
     alive: PipeReader,
+    /// Free again when the machine is gone.
+    _processor: Option<Processor>,
 }
 
 impl Machine {
@@ -54,7 +56,8 @@ impl Machine {
     /// Boots a machine with these arguments.
     pub fn launch(arguments: Vec<OsString>, work_dir: &mut WorkDir) -> io::Result<Self> {
         let (alive, stdin) = io::pipe()?;
-        let mut command = contained("linux.uml");
+        let processor = Processor::take();
+        let mut command = contained("linux.uml", processor.as_ref());
         command
             .args(arguments)
             .current_dir(work_dir.path())
@@ -68,7 +71,7 @@ impl Machine {
         // The command owns an end of the pipe, too.
         drop(command);
         work_dir.machine_runs(process.id())?;
-        Ok(Self { process, host_dir: work_dir.host_dir(), alive })
+        Ok(Self { process, host_dir: work_dir.host_dir(), alive, _processor: processor })
     }
 
     /// Waits for the end of this boot, and kills the machine.
@@ -118,21 +121,27 @@ const FIRST_PROCESS: &str = r#""$@"; exit $?"#;
 /// A command whose descendants all die with it. User-Mode Linux has helper processes: a process namespace takes them
 /// along, however they were started. Only root gets one; a user namespace is no way out, as in it the host's setuid
 /// programs, mount among them, do not belong to root. Otherwise the process group must do, which they do not leave as
-/// long as the first one leads it.
-fn contained(program: &str) -> Command {
+/// long as the first one leads it. All of them stay on the processor.
+fn contained(program: &str, processor: Option<&Processor>) -> Command {
     const UNSHARE: [&str; 3] = ["--pid", "--fork", "--kill-child"];
     static PERMITTED: OnceLock<bool> = OnceLock::new();
     let probe = || {
         let status = Command::new("unshare").args(UNSHARE).arg("true").stderr(Stdio::null()).status();
         status.is_ok_and(|status| status.success())
     };
-    if *PERMITTED.get_or_init(probe) {
-        let mut command = Command::new("unshare");
-        command.args(UNSHARE).args(["sh", "-c", FIRST_PROCESS, "machine", program]);
-        command
-    } else {
-        Command::new(program)
+    let mut words = Vec::new();
+    if let Some(processor) = processor {
+        words.extend(["taskset".into(), "--cpu-list".into(), processor.number().to_string()]);
     }
+    if *PERMITTED.get_or_init(probe) {
+        words.push("unshare".into());
+        words.extend(UNSHARE.map(String::from));
+        words.extend(["sh", "-c", FIRST_PROCESS, "machine"].map(String::from));
+    }
+    words.push(program.into());
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]);
+    command
 }
 
 fn arguments(scenario: &Scenario, boot: u32, work_dir: &WorkDir) -> Vec<OsString> {

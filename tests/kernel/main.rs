@@ -9,11 +9,13 @@
 mod installed;
 mod machine;
 mod prerequisites;
+mod processor;
 mod scenario;
 mod system;
 mod work_dir;
 
 use std::{
+    cmp::Reverse,
     path::Path,
     process::ExitCode,
     time::{Duration, Instant},
@@ -31,7 +33,9 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kernel/scenarios");
     match Scenario::read_all(&directory) {
-        Ok(scenarios) => {
+        Ok(mut scenarios) => {
+            // Those that take long go first, so that at the end no processor waits for a long one on another.
+            scenarios.sort_by_key(|scenario| Reverse(scenario.time_limit));
             let trials = std::iter::once(system::trial()).chain(scenarios.into_iter().map(trial)).collect();
             libtest_mimic::run(&arguments, trials).exit_code()
         }

@@ -11,7 +11,7 @@ use std::{
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Commands that the machine itself uses, and the Debian packages that have them.
-const ALWAYS: [(&str, &str); 8] = [
+const ALWAYS: [(&str, &str); 9] = [
     ("linux.uml", "user-mode-linux"),
     ("bash", "bash"),
     ("mount", "mount"),
@@ -19,6 +19,7 @@ const ALWAYS: [(&str, &str); 8] = [
     ("modprobe", "kmod"),
     ("dmsetup", "dmsetup"),
     ("blkdiscard", "util-linux"),
+    ("taskset", "util-linux"),
     ("mkfs.ext4", "e2fsprogs"),
 ];
 

@@ -15,6 +15,9 @@ use crate::streams;
 use crate::work::Work;
 
 pub const APPLY: &str = "era_apply IMAGE < A ; era_apply IMAGE < B";
+/// Writes as many bytes as a repository, which keeps what it overwrites, must at least.
+const APPLY_TWICE: &str =
+    "era_apply IMAGE < A ; era_apply IMAGE < B ; era_apply IMAGE2 < A ; era_apply IMAGE2 < B";
 pub const RECEIVE: &str = "era receive REPO < A ; era receive REPO < B";
 pub const APPLY_FIRST: &str = "era_apply OUT < FULL";
 pub const RECEIVE_FIRST: &str = "era receive OUT < FULL";
@@ -44,13 +47,15 @@ pub fn increments(data: &Data) -> anyhow::Result<Entry> {
         names = names.with(name, path(name));
     }
     let names = names.with("FILE", path("A")).with("REPO", path("repo")).with("IMAGE", path("image"));
-    data.prepare("era_apply IMAGE < FULL ; era receive REPO < FULL", &names)?;
+    let names = names.with("IMAGE2", path("image2"));
+    data.prepare("era_apply IMAGE < FULL ; era_apply IMAGE2 < FULL ; era receive REPO < FULL", &names)?;
     let title = "take two increments of 10 % in random blocks of 512 KiB";
     let work = Work::new(title, 2 * blocks.len() * BLOCK_BYTES, &names)
         .reading(path("B"))
         .reading(path("image"))
+        .reading(path("image2"))
         .reading(path("repo/image"));
-    Ok(Entry::Work(work.holding(directory).command(APPLY).command(RECEIVE)))
+    Ok(Entry::Work(work.holding(directory).command(APPLY).command(APPLY_TWICE).command(RECEIVE)))
 }
 
 pub fn verify(data: &Data) -> anyhow::Result<Entry> {

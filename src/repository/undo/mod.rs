@@ -23,7 +23,7 @@ use crate::stream::OPTIONAL;
 const HASHES: u32 = 4 | OPTIONAL;
 
 /// What a batch may hold, and so what may be torn at the end of a stream after a crash. In bytes.
-pub const BATCH_BYTES: u64 = 32 << 20;
+pub const BATCH_BYTES: u64 = 16 << 20;
 
 /// The index of an undo stream.
 pub fn index_of(stream: &Path) -> PathBuf {

@@ -40,6 +40,7 @@ test_incremental_backup() {
     $mkfs "$data"
     make_era vol "$data" "$meta" "$block"
     mount /dev/mapper/vol /run/mnt
+    writer_rest=0.02
     start_writer /run/mnt
 
     cursor=0

@@ -20,22 +20,37 @@ send() {
 # assert_nothing_left NAME: no snapshot, nothing suspended or held, no table but the usual, no process. Whether anything
 # is frozen shows when somebody writes. Few processes, as this is asked often.
 assert_nothing_left() {
-    local name state layers=0 status
-    dmsetup info -c --noheadings --separator ' ' -o name,tables_loaded,suspended >left-devices
-    while read -r name state; do
-        case $name in
-        "$1" | "$1-data" | "$1-meta" | "$1-cow")
-            assert_equal "Live Active" "$state" "state of $name"
-            layers=$((layers + 1))
+    local dir name key value more layers=0 era= linear=
+    # Asking for the status blocks if anything is suspended.
+    for dir in /sys/block/dm-*/dm; do
+        read -r name <"$dir/name"
+        read -r value <"$dir/suspended"
+        assert_equal 0 "$value" "suspended: $name"
+    done
+    dmsetup status -v >left-status
+    while read -r key value more; do
+        case $key in
+        Name:)
+            name=$value
+            case $name in
+            "$1" | "$1-data" | "$1-meta" | "$1-cow") layers=$((layers + 1)) ;;
+            "$1-snap") fail "$name is left" ;;
+            *) name= ;;
+            esac
             ;;
-        "$1-snap") fail "$name is left" ;;
+        State:) [ -z "$name" ] || assert_equal ACTIVE "$value" "state of $name" ;;
+        Tables) [ -z "$name" ] || assert_equal "present: LIVE" "$value $more" "tables of $name" ;;
+        0)
+            case $name in
+            "$1") era=$more ;;
+            "$1-data") linear=$more ;;
+            esac
+            ;;
         esac
-    done <left-devices
+    done <left-status
     [ $layers -gt 0 ] || fail "there is no $1"
-    # Which blocks if anything is suspended.
-    status=$(dmsetup status)
-    [[ $'\n'$status =~ $'\n'"$1: "[^$'\n']*" -"($'\n'|$) ]] || fail "a metadata snapshot is left: $status"
-    [ $layers = 1 ] || [[ $'\n'$status =~ $'\n'"$1-data: 0 "[0-9]+" linear" ]] || fail "no linear: $status"
+    [[ $era =~ ^era\ .*\ -$ ]] || fail "a metadata snapshot is left: $era"
+    [ $layers = 1 ] || assert_equal linear "$linear" "target of $1-data"
     [ ! -e "/run/era/$1" ] || fail "traces are left: $(ls "/run/era/$1")"
     ! guardian_pid || fail "a guardian is left"
 }

@@ -9,11 +9,11 @@ mount /dev/mapper/vol /run/mnt
 cursor=
 send vol mirror
 
-# has_died PID: it is a zombie, as its parent stands still.
+# has_died PID: it is a zombie, as its parent stands still, and its last thread is gone, which holds its pipes open.
 has_died() {
-    local state
-    read -r _ _ state _ <"/proc/$1/stat"
-    [ "$state" = Z ]
+    local fields
+    read -r -a fields <"/proc/$1/stat"
+    [ "${fields[2]}" = Z ] && [ "${fields[19]}" -le 1 ]
 }
 
 for consistency in snapshot freeze none; do

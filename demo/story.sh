@@ -14,6 +14,12 @@ show() {
     eval "$*" 2>&1 | sed 's/^/    /'
 }
 
+# show_drawn COMMAND LINE: the same on a terminal of 80 columns, which some commands draw for.
+show_drawn() {
+    printf '  $ %s\n' "$*"
+    TERM=xterm NO_COLOR=$([ -n "$ERA_DEMO_BOLD" ] || echo 1) script -qec "stty cols 76 rows 36; $*" /dev/null </dev/null | tr -d '\r' | sed 's/^/    /'
+}
+
 # As on a machine with an ssh configuration of its own.
 backup_vol() {
     era backup --rsh "$rsh" "$@" root@vm1:vol $repo
@@ -27,6 +33,8 @@ show_backup() {
 
 say "This is Linux $(uname -r), an ordinary process; nothing of your machine is written to."
 own_etc
+mkdir -p /dev/pts
+mount -t devpts devpts /dev/pts
 start_ssh
 
 say "A disk of 96 MiB with ext4 and 24 MiB of files on it, and a small disk for metadata and snapshots"
@@ -68,7 +76,8 @@ show "dmsetup ls | grep snap || echo no snapshot"
 for run in 7 8 9 10; do
     show_backup
 done
-show "era points $repo"
+show_drawn "era points $repo"
+show_drawn "era changed vol --map"
 
 say "A mishap"
 show "rm /run/mnt/archive && sync && ls /run/mnt | head -n 3"

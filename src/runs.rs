@@ -99,6 +99,16 @@ impl BlockSet {
             .sum()
     }
 
+    /// Number of blocks in this set that are not in another one of the same limit.
+    pub fn len_without(&self, other: &Self) -> u64 {
+        let words = |chunk: &Chunk, other: Option<&Chunk>| -> u64 {
+            let other = |at: usize| other.map_or(0, |other| other[at]);
+            chunk.iter().enumerate().map(|(at, word)| u64::from((word & !other(at)).count_ones())).sum()
+        };
+        let pairs = self.chunks.iter().zip(&other.chunks);
+        pairs.filter_map(|(chunk, other)| Some(words(chunk.as_deref()?, other.as_deref()))).sum()
+    }
+
     /// Whether the set has no block.
     pub fn is_empty(&self) -> bool {
         self.runs().next().is_none()
@@ -236,6 +246,10 @@ mod tests {
             let out: Vec<_> = set.runs().collect();
             prop_assert!(out.windows(2).all(|w| w[0].end < w[1].begin));
             prop_assert_eq!(set.len(), model.len() as u64);
+            let mut odd = BlockSet::new(200_300);
+            (0..100_000).for_each(|word| odd.union_word(word, 0xaaaa_aaaa_aaaa_aaaa * u64::from(word % 2 == 0)));
+            let rest = model.iter().filter(|&&block| !odd.contains(block)).count();
+            prop_assert_eq!(set.len_without(&odd), rest as u64);
             prop_assert_eq!(out.iter().flat_map(|r| r.begin..r.end).collect::<BTreeSet<_>>(), model);
         }
     }

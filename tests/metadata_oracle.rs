@@ -9,6 +9,10 @@ mod era_changed;
 mod metadata_builder;
 #[path = "common/oracle_program.rs"]
 mod oracle_program;
+#[path = "common/snapshot.rs"]
+mod snapshot_files;
+#[path = "common/tmux.rs"]
+mod tmux;
 
 #[path = "metadata_oracle/array_left_out.rs"]
 mod array_left_out;
@@ -22,6 +26,8 @@ mod generated;
 mod kernel_habits;
 #[path = "metadata_oracle/large.rs"]
 mod large;
+#[path = "metadata_oracle/map.rs"]
+mod map;
 #[path = "metadata_oracle/requests.rs"]
 mod requests;
 #[path = "metadata_oracle/shapes.rs"]

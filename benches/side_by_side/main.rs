@@ -6,7 +6,7 @@
 //! drifts, meet all of them alike. The tools it is compared with are started as a shell would start them.
 //!
 //! Words after `--` choose works, as in `cargo bench --bench side_by_side -- metadata metadata-huge`; without any, all are
-//! done.
+//! done. A word that chooses nothing is an error, which names those that there are, as `--help` does.
 //!
 //! Exit code 0 when those [`targets`] are met that must be, 1 when one is missed, 2 when there was an error.
 //!
@@ -47,6 +47,10 @@ fn main() -> ExitCode {
     if !std::env::args().any(|arg| arg == "--bench") {
         return ExitCode::SUCCESS;
     }
+    if std::env::args().any(|arg| arg == "--help") {
+        println!("usage: side_by_side [WORK...]\n\nWithout a work, all are done: {}", works::names());
+        return ExitCode::SUCCESS;
+    }
     match bench() {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
@@ -59,6 +63,7 @@ fn main() -> ExitCode {
 
 /// Runs all works; returns whether the targets were met.
 fn bench() -> anyhow::Result<bool> {
+    let chosen = works::chosen(std::env::args().skip(1))?;
     // An interrupted run returns through all destructors, and so removes its files.
     let interrupted = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
@@ -67,10 +72,7 @@ fn bench() -> anyhow::Result<bool> {
     let data = Data::make()?;
     table::head(&machine::describe(data.dir())?);
     let mut standings = Vec::new();
-    let chosen: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).collect();
-    for &(name, make) in
-        works::ALL.iter().filter(|(name, _)| chosen.is_empty() || chosen.iter().any(|c| c == name))
-    {
+    for (name, make) in chosen {
         match make(&data)? {
             Entry::LeftOut { title, why } => table::left_out(title, &why),
             Entry::Work(work) => {

@@ -5,6 +5,7 @@
 //! failing device in the place of a real one. What is read in bulk goes through [`read_extents`], which is handed all that
 //! will be read, keeps many requests under way (see `engine`) and delivers in order.
 
+mod buffers;
 mod destination;
 mod early;
 mod engine;
@@ -17,9 +18,10 @@ mod write;
 use std::io;
 use std::os::fd::BorrowedFd;
 
+pub use buffers::Filled;
 pub use destination::Destination;
 pub use engine::{Carrier, MAX_DEPTH, Tuning};
-pub use read::{Piece, ReadError, read_exact, read_extents};
+pub use read::{OwnPiece, Piece, ReadError, read_exact, read_extents, read_pieces};
 pub use source::Source;
 pub use write::write_full;
 

@@ -8,10 +8,12 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::ops::Range;
 
 use thiserror::Error;
 
 use super::ReadAt;
+use super::buffers::{Buffers, Filled};
 use super::engine::{self, Answer, Queue, Request, Tuning};
 use crate::sys::{AlignedBuf, Direction};
 use crate::units::Extent;
@@ -22,6 +24,9 @@ const PIECE_BYTES: usize = 256 << 10;
 
 /// Of all requests under way. A much deeper queue has smaller ones.
 const BUFFER_BYTES: usize = 32 << 20;
+
+/// Of all requests under way that are as large as whoever reads asks for.
+const CHOSEN_BUFFER_BYTES: usize = 8 << 20;
 
 /// The least request that a large run is cut into.
 const MIN_PIECE_BYTES: usize = 64 << 10;
@@ -77,6 +82,17 @@ impl ReadError {
     }
 }
 
+/// The same as [`Piece`], to keep.
+#[derive(Debug)]
+pub struct OwnPiece {
+    /// The extent that this is a part of.
+    pub extent: Extent,
+    /// Where this part begins on the device.
+    pub offset: u64,
+    /// What it holds.
+    pub bytes: Filled,
+}
+
 /// Reads extents in the order given and hands their contents to `sink`, piece by piece.
 ///
 /// Many requests are under way at a time where the source has a descriptor. The first error, of a read or of the sink, ends it, and
@@ -88,7 +104,30 @@ pub fn read_extents<E: From<ReadError>>(
 ) -> Result<(), E> {
     let tuning = Tuning::current();
     let piece_bytes = (BUFFER_BYTES / length(tuning.depth.into())).clamp(MIN_PIECE_BYTES, PIECE_BYTES);
-    let mut parts = Parts::new(extents.into_iter(), piece_bytes).peekable();
+    read_parts(source, extents.into_iter(), piece_bytes, tuning, borrowing(sink))
+}
+
+/// The same, for a sink that keeps pieces, of a length that it chooses: each but the last of an extent has that.
+pub fn read_pieces<E: From<ReadError>>(
+    source: &dyn ReadAt,
+    extents: impl IntoIterator<Item = Extent>,
+    piece_bytes: usize,
+    sink: impl FnMut(OwnPiece) -> Result<(), E>,
+) -> Result<(), E> {
+    let tuning = Tuning::current();
+    let depth = u32::try_from(CHOSEN_BUFFER_BYTES / piece_bytes).unwrap_or(u32::MAX).max(2);
+    let tuning = Tuning { depth: tuning.depth.min(depth), ..tuning };
+    read_parts(source, extents.into_iter(), piece_bytes, tuning, sink)
+}
+
+fn read_parts<E: From<ReadError>>(
+    source: &dyn ReadAt,
+    extents: impl Iterator<Item = Extent>,
+    piece_bytes: usize,
+    tuning: Tuning,
+    sink: impl FnMut(OwnPiece) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut parts = Parts::new(extents, piece_bytes).peekable();
     let first = parts.next();
     // A queue is not worth it for one request.
     let fd = parts.peek().and_then(|_| source.descriptor());
@@ -96,35 +135,44 @@ pub fn read_extents<E: From<ReadError>>(
     deliver(source, &mut *queue, first.into_iter().chain(parts), sink)
 }
 
+/// A sink that keeps nothing.
+pub(super) fn borrowing<E>(
+    mut sink: impl FnMut(Piece) -> Result<(), E>,
+) -> impl FnMut(OwnPiece) -> Result<(), E> {
+    move |piece| sink(Piece { extent: piece.extent, offset: piece.offset, bytes: &piece.bytes })
+}
+
 /// Keeps a queue filled, and hands on what it answers.
 pub(super) fn deliver<E: From<ReadError>>(
     source: &dyn ReadAt,
     queue: &mut dyn Queue,
     mut parts: impl Iterator<Item = Part>,
-    mut sink: impl FnMut(Piece) -> Result<(), E>,
+    mut sink: impl FnMut(OwnPiece) -> Result<(), E>,
 ) -> Result<(), E> {
     let mut under_way = VecDeque::new();
-    let mut spare = Vec::new();
+    let mut buffers: Option<Buffers> = None;
     loop {
         while under_way.len() < queue.depth()
             && let Some(part) = parts.next()
         {
             let (wide, align) = (Widened::new(source, part.range), source.align());
-            // Room for any part, and for the widening at both ends.
-            let buf = spare.pop().unwrap_or_else(|| AlignedBuf::new(part.room + 2 * align, align));
+            let (buf, home) = buffers.get_or_insert_with(|| Buffers::new(part.room)).get(wide.span, align);
             let request = Request { direction: Direction::Read, buf, part: 0..wide.span, offset: wide.start };
             queue.start(request);
-            under_way.push_back((part, wide));
+            under_way.push_back((part, wide, home));
         }
-        let Some((part, wide)) = under_way.pop_front() else { return Ok(()) };
+        let Some((part, wide, home)) = under_way.pop_front() else { return Ok(()) };
         let Answer { mut buf, result } =
             queue.take().map_err(|cause| ReadError::Io { offset: part.range.offset, cause })?;
-        let bytes = match result {
-            Ok(read) if read >= wide.wanted => &buf[wide.skip..wide.wanted],
+        let wanted = match result {
+            Ok(read) if read >= wide.wanted => wide.skip..wide.wanted,
             _ => read_widened(source, &mut buf, part.range)?,
         };
-        sink(Piece { extent: part.extent, offset: part.range.offset, bytes })?;
-        spare.push(buf);
+        sink(OwnPiece {
+            extent: part.extent,
+            offset: part.range.offset,
+            bytes: Filled::new(buf, wanted, home),
+        })?;
     }
 }
 
@@ -199,11 +247,11 @@ pub fn read_exact(source: &dyn ReadAt, buf: &mut [u8], offset: u64) -> Result<()
     read_until(source, buf, offset, buf.len())
 }
 
-/// Reads an extent into a larger buffer, widened to the alignment, and returns the part that was asked for.
-fn read_widened<'a>(source: &dyn ReadAt, buf: &'a mut [u8], extent: Extent) -> Result<&'a [u8], ReadError> {
+/// Reads an extent into a larger buffer, widened to the alignment, and returns where in it is what was asked for.
+fn read_widened(source: &dyn ReadAt, buf: &mut [u8], extent: Extent) -> Result<Range<usize>, ReadError> {
     let Widened { start, span, skip, wanted } = Widened::new(source, extent);
     read_until(source, &mut buf[..span], start, wanted).map_err(|e| locate(source, extent, e))?;
-    Ok(&buf[skip..wanted])
+    Ok(skip..wanted)
 }
 
 /// Reads into `buf` until its first `wanted` bytes are there.

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! `era changed`: which blocks changed since an era.
+//! `era changed`: which blocks changed since an era, as a list or as a picture.
 
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context, anyhow, bail};
-use clap::ValueEnum;
+use clap::{ColorChoice, ValueEnum};
 use rustix::io::Errno;
 use serde::ser::SerializeSeq;
 use serde::{Serialize, Serializer};
 
-use crate::blockio::Source;
+use super::map::{self, Grid};
+use crate::blockio::{ReadAt, Source};
 use crate::blocklist;
 use crate::copy;
 use crate::device::cursor::{BadCursor, Cursor};
@@ -19,7 +20,8 @@ use crate::device::dm::Dm;
 use crate::device::eratab::Name;
 use crate::device::metadata_snapshot;
 use crate::device::tracked::Tracked;
-use crate::metadata::{Changed, View, changed_since};
+use crate::metadata::{Changed, ChangedError, View, changed_since, last_written};
+use crate::report::terminal::Terminal;
 use crate::runs::BlockSet;
 use crate::sys::raw_stdout;
 use crate::units::Era;
@@ -34,10 +36,16 @@ Examples:
       dmsetup message vm1 0 drop_metadata_snap
   A device that is not active, or a copy of its metadata in a file:
       era changed --metadata meta.img --since 12 --total
+  A picture of the whole device, by when it was written last:
+      era changed vm1 --map
 
 Formats: `runs` prints a line `BEGIN END` for each run of blocks, END being the
 block after the last one; `xml` is what era_invalidate prints; `json` is one
 object.
+
+The map has a character for some blocks: how long ago, in eras, the newest write
+to them was. It fits the terminal, or 80 columns where there is none. Colours are
+used on a terminal, unless NO_COLOR is set; --color always or never decides it.
 
 The era to ask for next time is printed with --total and with --format json.
 Never take it from `dmsetup status` after the copy: what was written in an era
@@ -62,8 +70,8 @@ pub(super) struct Args {
     metadata: Option<PathBuf>,
 
     /// List blocks written in this era or later, or since a cursor; 0 lists all blocks
-    #[arg(long, value_name = "ERA|CURSOR")]
-    since: Since,
+    #[arg(long, value_name = "ERA|CURSOR", required_unless_present = "map")]
+    since: Option<Since>,
 
     /// With --metadata: read the metadata snapshot of an active device
     #[arg(long, requires = "metadata")]
@@ -76,6 +84,14 @@ pub(super) struct Args {
     /// Print only how much changed, not which blocks
     #[arg(long)]
     total: bool,
+
+    /// Draw the device: where it was written, and how long ago, in eras
+    #[arg(long, conflicts_with_all = ["format", "total"])]
+    map: bool,
+
+    /// With --map: use colours
+    #[arg(long, value_enum, value_name = "WHEN", default_value = "auto", requires = "map")]
+    color: ColorChoice,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -101,30 +117,70 @@ impl FromStr for Since {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
-    let changed = match (&args.name, &args.metadata) {
-        (Some(name), _) => ask_device(name, args.since)?,
-        (None, Some(metadata)) => ask(args, metadata).with_context(|| metadata.display().to_string())?,
-        (None, None) => bail!("NAME or --metadata is needed"),
-    };
     let mut out = BufWriter::new(raw_stdout());
-    print(&mut out, &changed, args).and_then(|()| out.flush()).context("cannot write to stdout")
-}
-
-fn ask_device(name: &Name, since: Since) -> anyhow::Result<Changed> {
-    let dm = Dm::open()?;
-    let tracked = Tracked::find(&dm, name)?;
-    let since = match since {
-        Since::Era(era) => era,
-        Since::Cursor(cursor) => cursor.era_in(tracked.generation).with_context(|| name.to_string())?,
+    let result = if args.map {
+        out.write_all(map(args)?.as_bytes())
+    } else {
+        print(&mut out, &ask(args, metadata_snapshot::changed, changed_since)?, args)
     };
-    metadata_snapshot::changed(&dm, &tracked, since)
+    result.and_then(|()| out.flush()).context("cannot write to stdout")
 }
 
-fn ask(args: &Args, metadata: &Path) -> anyhow::Result<Changed> {
-    let Since::Era(since) = args.since else {
+fn map(args: &Args) -> anyhow::Result<String> {
+    let colour = match args.color {
+        ColorChoice::Auto => None,
+        ColorChoice::Always => Some(true),
+        ColorChoice::Never => Some(false),
+    };
+    let terminal = Terminal::stdout(colour);
+    let grid = Grid::of(&terminal);
+    let cells = grid.cells();
+    let written = ask(
+        args,
+        |dm, tracked, since| metadata_snapshot::last_written(dm, tracked, since, cells),
+        |source, view, since| last_written(source, view, since, cells),
+    )?;
+    let name = match (&args.name, &args.metadata) {
+        (Some(name), _) => name.to_string(),
+        (None, metadata) => metadata.iter().map(|path| path.display().to_string()).collect(),
+    };
+    Ok(map::draw(&name, &written, grid, &terminal))
+}
+
+/// Asks an active device or metadata, whichever was named.
+fn ask<T>(
+    args: &Args,
+    of_device: impl Fn(&Dm, &Tracked, Era) -> anyhow::Result<T>,
+    of_metadata: impl Fn(&dyn ReadAt, View, Era) -> Result<T, ChangedError>,
+) -> anyhow::Result<T> {
+    // Only the map does without.
+    let since = args.since.unwrap_or(Since::Era(Era(0)));
+    match (&args.name, &args.metadata) {
+        (Some(name), _) => {
+            let dm = Dm::open()?;
+            let tracked = Tracked::find(&dm, name)?;
+            let since = match since {
+                Since::Era(era) => era,
+                Since::Cursor(cursor) => {
+                    cursor.era_in(tracked.generation).with_context(|| name.to_string())?
+                }
+            };
+            of_device(&dm, &tracked, since)
+        }
+        (None, Some(metadata)) => {
+            let view = if args.metadata_snapshot { View::Snapshot } else { View::Offline };
+            open(metadata, view, since)
+                .and_then(|(source, since)| Ok(of_metadata(&source, view, since)?))
+                .with_context(|| metadata.display().to_string())
+        }
+        (None, None) => bail!("NAME or --metadata is needed"),
+    }
+}
+
+fn open(metadata: &Path, view: View, since: Since) -> anyhow::Result<(Source, Era)> {
+    let Since::Era(since) = since else {
         bail!("metadata without a device do not know their generation; ask with an era, or name the device");
     };
-    let view = if args.metadata_snapshot { View::Snapshot } else { View::Offline };
     let source = Source::open_metadata(metadata, view == View::Offline).map_err(|e| {
         match Errno::from_io_error(&e) {
             Some(Errno::BUSY) => anyhow!(
@@ -134,7 +190,7 @@ fn ask(args: &Args, metadata: &Path) -> anyhow::Result<Changed> {
             _ => anyhow::Error::from(e).context("cannot open"),
         }
     })?;
-    Ok(changed_since(&source, view, since)?)
+    Ok((source, since))
 }
 
 fn print(out: &mut impl Write, changed: &Changed, args: &Args) -> io::Result<()> {

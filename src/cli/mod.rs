@@ -18,6 +18,7 @@ mod generate;
 mod hashes;
 mod inspect;
 mod interrupt;
+mod map;
 mod mount;
 mod open;
 mod points;
@@ -29,7 +30,11 @@ mod restrict;
 mod rewind;
 mod send;
 mod size;
+#[cfg(test)]
+#[path = "../../tests/common/snapshot.rs"]
+mod snapshot;
 mod status;
+mod status_text;
 mod tracked;
 mod verify;
 

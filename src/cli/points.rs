@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::print_json;
 use crate::report;
+use crate::report::terminal::{self, Terminal};
 use crate::repository::manifest::{Manifest, Point};
 use crate::repository::{Access, Repository};
 
@@ -56,8 +57,11 @@ struct Report<'a> {
     points: &'a [Point],
 }
 
-/// Width of the longest bar.
-const BAR: u64 = 16;
+/// Columns before the bars, and of what is said below a point.
+const TABLE: usize = 65;
+const INDENT: usize = 8;
+/// Columns of the longest bar.
+const LONGEST: usize = 60;
 
 /// Returns whether there is what was asked for.
 pub(super) fn run(args: &Args) -> anyhow::Result<bool> {
@@ -82,7 +86,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<bool> {
             points: &manifest.points,
         })?;
     } else {
-        out.write_all(describe(&manifest, Timestamp::now()).as_bytes()).context("cannot write to stdout")?;
+        out.write_all(describe(&manifest, Timestamp::now(), &Terminal::stdout(None)).as_bytes())
+            .context("cannot write to stdout")?;
     }
     Ok(!manifest.points.is_empty())
 }
@@ -92,32 +97,45 @@ fn read(path: &Path) -> anyhow::Result<Manifest> {
     repository.known()
 }
 
-/// A table of 80 columns.
-fn describe(manifest: &Manifest, now: Timestamp) -> String {
-    let most = manifest.points.iter().map(|point| point.changed_bytes).max().unwrap_or(0).max(1);
+/// A table, and on a terminal bars beside it: how much was new each time.
+fn describe(manifest: &Manifest, now: Timestamp, terminal: &Terminal) -> String {
+    let most = manifest.points.iter().map(|point| point.changed_bytes).max().unwrap_or(0);
+    let longest = if terminal.is_terminal { terminal.columns.saturating_sub(TABLE).min(LONGEST) } else { 0 };
     let mut text =
         format!("{:>6}  {:<20}  {:>7}  {:>10}  {:>10}\n", "point", "time", "age", "changed", "held");
     for point in &manifest.points {
         // In UTC, like everything that is logged.
         let time = point.time.strftime("%Y-%m-%dT%H:%M:%SZ");
-        let bar = "#".repeat(usize::try_from((point.changed_bytes * BAR).div_ceil(most)).unwrap_or(0));
         let line = format!(
-            "{:>6}  {time:<20}  {:>7}  {:>10}  {:>10}  {bar}",
+            "{:>6}  {time:<20}  {:>7}  {:>10}  {:>10}",
             point.id,
             age(now, point.time),
             report::size(point.changed_bytes).to_string(),
             report::size(point.held_bytes).to_string(),
         );
+        // Numbers that do not fit into their columns take the place of the bar.
+        let room = longest.saturating_sub(line.len().saturating_sub(TABLE - 2));
+        let line = format!("{line}  {}", "#".repeat(bar(point.changed_bytes, most, room)));
         text.push_str(line.trim_end());
         text.push('\n');
-        if let Some(note) = &point.note {
-            text.push_str(&format!("        {note}\n"));
-        }
-        if let Some(why) = &point.suspect {
-            text.push_str(&format!("        SUSPECT: {why}\n"));
+        let notes =
+            point.note.clone().into_iter().chain(point.suspect.iter().map(|why| format!("SUSPECT: {why}")));
+        for note in notes {
+            let lines = if terminal.is_terminal {
+                terminal::fold(&note, terminal.columns.saturating_sub(INDENT))
+            } else {
+                vec![terminal::harmless(&note)]
+            };
+            lines.iter().for_each(|line| text.push_str(&format!("{:INDENT$}{line}\n", "")));
         }
     }
     text
+}
+
+/// The length of a bar; whatever is not nothing can be seen.
+fn bar(bytes: u64, most: u64, longest: usize) -> usize {
+    let length = (u128::from(bytes) * longest as u128).div_ceil(u128::from(most.max(1)));
+    usize::try_from(length).unwrap_or(longest).min(longest)
 }
 
 /// How long ago, in its largest unit.
@@ -128,7 +146,8 @@ fn age(now: Timestamp, then: Timestamp) -> String {
         0..60 => format!("{seconds} s"),
         60..3600 => format!("{} min", seconds / 60),
         3600..86_400 => format!("{} h", seconds / 3600),
-        _ => format!("{} d", seconds / 86_400),
+        86_400..864_000_000 => format!("{} d", seconds / 86_400),
+        _ => "ages".into(),
     }
 }
 
@@ -137,28 +156,57 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::cli::snapshot::assert_snapshot;
     use crate::stream::{Consistency, Kind};
 
-    #[test]
-    fn the_table() {
+    const TERMINAL: Terminal = Terminal { is_terminal: true, columns: 80, lines: 24, has_colour: false };
+    const NOW: &str = "2026-11-24T03:30:00Z";
+
+    fn time(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn manifest(points: &[(u64, &str, u64, u64)]) -> Manifest {
         let mut manifest = Manifest::new(Uuid::nil(), Uuid::nil(), 4096, 1 << 30);
-        let time = |text: &str| text.parse::<Timestamp>().unwrap();
-        for (id, at, changed, held) in
-            [(1, "2026-11-22T03:00:00Z", 1 << 30, 5 << 20), (2, "2026-11-24T02:00:00Z", 52 << 20, 0)]
-        {
+        for &(id, at, changed, held) in points {
             let mut point = Point::new(id, time(at), Consistency::Snapshot, Kind::Full, 1 << 30);
             (point.changed_bytes, point.held_bytes) = (changed, held);
             manifest.points.push(point);
         }
-        manifest.points[1].suspect = Some("it differs".into());
-        let expected = [
-            " point  time                      age     changed        held",
-            "     1  2026-11-22T03:00:00Z      2 d     1.0 GiB     5.0 MiB  ################",
-            "     2  2026-11-24T02:00:00Z      1 h    52.0 MiB         0 B  #",
-            "        SUSPECT: it differs",
-        ];
-        let text = describe(&manifest, time("2026-11-24T03:30:00Z"));
-        assert_eq!(text.lines().collect::<Vec<_>>(), expected);
-        assert!(text.lines().all(|line| line.len() <= 80));
+        manifest
+    }
+
+    #[test]
+    fn bars_are_for_terminals() {
+        let mut manifest = manifest(&[
+            (1, "2026-11-22T03:00:00Z", 1 << 30, 5 << 20),
+            (2, "2026-11-23T02:00:00Z", 512 << 20, 3 << 20),
+            (3, "2026-11-24T02:00:00Z", 0, 1),
+            (4, "2026-11-24T03:00:00Z", 1, 0),
+        ]);
+        manifest.points[1].note = Some("everything was read, as tracking had begun anew".into());
+        manifest.points[3].suspect = Some("unit 17 differs, and nothing has said that it changed".into());
+        assert_snapshot("points.txt", &describe(&manifest, time(NOW), &TERMINAL));
+        assert_snapshot(
+            "points-wide.txt",
+            &describe(&manifest, time(NOW), &Terminal { columns: 120, ..TERMINAL }),
+        );
+        assert_snapshot("points-piped.txt", &describe(&manifest, time(NOW), &Terminal::pipe()));
+    }
+
+    /// A repository's files may be anybody's.
+    #[test]
+    fn nothing_hostile_wraps_or_moves_the_cursor() {
+        let mut manifest = manifest(&[
+            (u64::MAX, "-009999-01-02T01:59:59Z", u64::MAX, u64::MAX),
+            (0, "9999-12-30T22:00:00Z", u64::MAX - 1, 0),
+        ]);
+        manifest.points[0].note = Some(format!("\x1b[2J{}", "\u{6f22}".repeat(99)));
+        assert_snapshot("points-hostile.txt", &describe(&manifest, time(NOW), &TERMINAL));
+        for columns in [78, 80, 200] {
+            let text = describe(&manifest, time(NOW), &Terminal { columns, ..TERMINAL });
+            assert!(text.lines().all(|line| terminal::width(line) <= columns), "{text}");
+        }
+        assert!(!describe(&manifest, time(NOW), &Terminal::pipe()).contains('\x1b'));
     }
 }

@@ -14,7 +14,10 @@ use super::held::Held;
 use super::room;
 use super::traces::{Mark, Traces};
 use super::tracked::Tracked;
-use crate::metadata::{Changed, ChangedError, MetadataError, Problem, View, changed_since};
+use crate::blockio::Source;
+use crate::metadata::{
+    self, Changed, ChangedError, LastWritten, MetadataError, Problem, View, changed_since,
+};
 use crate::report;
 use crate::units::Era;
 
@@ -27,11 +30,38 @@ const TRIES: u32 = 5;
 /// The blocks written in era `since` or later, all writes that have completed before the call included, and what the
 /// device has grown by since. Rolls the era over.
 pub fn changed(dm: &Dm, tracked: &Tracked, since: Era) -> anyhow::Result<Changed> {
+    let mut changed = ask(dm, tracked, |source| changed_since(source, View::Snapshot, since))?;
+    let blocks = changed.superblock.nr_blocks.into();
+    let grown = tracked.growth().and_then(|g| g.changed_since(since, tracked.block_size, blocks));
+    grown.into_iter().for_each(|run| changed.blocks.insert(run));
+    Ok(changed)
+}
+
+/// When the blocks were written last, in era `since` or later, drawn with at most so many cells. Rolls the era over.
+pub fn last_written(dm: &Dm, tracked: &Tracked, since: Era, max_cells: usize) -> anyhow::Result<LastWritten> {
+    let mut all =
+        ask(dm, tracked, |source| metadata::last_written(source, View::Snapshot, since, max_cells))?;
+    let blocks = all.superblock.nr_blocks.into();
+    if let Some(growth) = tracked.growth()
+        && let Some(run) = growth.changed_since(since, tracked.block_size, blocks)
+    {
+        // It grew before that era, which is above 0.
+        all.add_unknown(run, Era(growth.before.0 - 1));
+    }
+    Ok(all)
+}
+
+/// Asks a question of a metadata snapshot that is taken for it.
+fn ask<T>(
+    dm: &Dm,
+    tracked: &Tracked,
+    question: impl Fn(&Source) -> Result<T, ChangedError>,
+) -> anyhow::Result<T> {
     let (source, path) = tracked.open_metadata()?;
     for _ in 0..TRIES {
         let held = take(dm, tracked)?;
         failpoint::reach("metadata-snapshot-taken");
-        let result = changed_since(&source, View::Snapshot, since);
+        let result = question(&source);
         failpoint::reach("metadata-read");
         let is_replaced = !drop_ours(dm, &tracked.name, held)? || is_replaced(&result);
         match result {
@@ -39,14 +69,7 @@ pub fn changed(dm: &Dm, tracked: &Tracked, since: Era) -> anyhow::Result<Changed
                 let name = &tracked.name;
                 report::warn(format_args!("{name}: another program dropped our metadata snapshot; again"));
             }
-            result => {
-                let mut changed = result.with_context(|| path.display().to_string())?;
-                let growth = tracked.stack.and_then(|stack| stack.growth);
-                let blocks = changed.superblock.nr_blocks.into();
-                let grown = growth.and_then(|g| g.changed_since(since, tracked.block_size, blocks));
-                grown.into_iter().for_each(|run| changed.blocks.insert(run));
-                return Ok(changed);
-            }
+            result => return result.with_context(|| path.display().to_string()),
         }
     }
     bail!("{}: another program drops our metadata snapshots; stop it and try again", tracked.name)
@@ -106,7 +129,7 @@ fn drop_ours(dm: &Dm, name: &str, held: Option<Held>) -> anyhow::Result<bool> {
     Ok(is_ours)
 }
 
-fn is_replaced(result: &Result<Changed, ChangedError>) -> bool {
+fn is_replaced<T>(result: &Result<T, ChangedError>) -> bool {
     matches!(
         result,
         Err(ChangedError::Metadata(MetadataError {

@@ -88,7 +88,8 @@ pub enum Kind {
 }
 
 impl Status {
-    fn empty(name: &str, kind: Kind) -> Self {
+    /// Of a device of which nothing is known yet.
+    pub fn empty(name: &str, kind: Kind) -> Self {
         Self {
             name: name.into(),
             state: Activity::Closed,

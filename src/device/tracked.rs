@@ -68,6 +68,11 @@ pub struct Stack {
 const BARE: Uuid = Uuid::from_u128(0x6d1c_2f0e_5f0a_4b1e_9c55_1a9d_0e6b_7c31);
 
 impl Tracked {
+    /// Whether it has grown, as its header says.
+    pub fn growth(&self) -> Option<Growth> {
+        self.stack.and_then(|stack| stack.growth)
+    }
+
     /// Finds an active device and takes its lock; cleans up after a command that has died.
     pub fn find(dm: &Dm, name: &Name) -> anyhow::Result<Self> {
         let name = name.as_str();

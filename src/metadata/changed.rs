@@ -16,26 +16,14 @@ use thiserror::Error;
 
 use super::array::{self, Array};
 use super::block::Blocks;
-use super::btree::{self, Entry, Tree};
 use super::eras::{self, ERA_BYTES};
-use super::error::{MetadataError, Problem};
-use super::superblock::{self, Superblock, WRITESET_BYTES, Writeset};
+use super::error::MetadataError;
+use super::superblock::{Superblock, Writeset};
+use super::view::{self, View};
+use super::writesets;
 use crate::blockio::ReadAt;
 use crate::runs::BlockSet;
 use crate::units::Era;
-
-/// Eras are u32, so keys of the writeset tree are below this.
-const ERA_LIMIT: u64 = 1 << 32;
-
-/// Which state of the metadata to read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum View {
-    /// The metadata snapshot of an active device.
-    Snapshot,
-    /// All there is, of a device that is not active. Includes the writeset in progress: after a crash it holds
-    /// marks that are nowhere else.
-    Offline,
-}
 
 /// The blocks that may have changed since an era.
 #[derive(Debug)]
@@ -78,50 +66,16 @@ pub enum ChangedError {
 ///
 /// Takes at most one bit of memory for each block of the data device, plus some MiB.
 pub fn changed_since(source: &dyn ReadAt, view: View, since: Era) -> Result<Changed, ChangedError> {
-    let mut blocks = Blocks::new(source);
-    let live = superblock::read_live(&blocks)?;
-    blocks.claim(superblock::LOCATION);
-    match view {
-        View::Offline => collect(&mut blocks, live, since),
-        View::Snapshot => changed_in_snapshot(&mut blocks, &live, since),
-    }
-}
-
-/// Somebody else may drop the snapshot while it is read. Its blocks are then free to be reused, also by blocks that
-/// pass every check, so that what was read means nothing, be it an answer or an error.
-fn changed_in_snapshot(blocks: &mut Blocks, live: &Superblock, since: Era) -> Result<Changed, ChangedError> {
-    let Some(location) = live.metadata_snap else {
-        return Err(Problem::NoSnapshot.at(superblock::LOCATION).into());
-    };
-    let snapshot = superblock::read_snapshot(blocks, location);
-    let identity = snapshot.as_ref().ok().cloned();
-    let answer = snapshot.map_err(ChangedError::from).and_then(|snapshot| {
-        blocks.claim(location);
-        let (covered, current) = (snapshot.current_era, live.current_era);
-        if covered < since && since <= current {
-            return Err(Problem::StaleSnapshot { snapshot: covered, since, current }.at(location).into());
-        }
-        collect(blocks, snapshot, since)
-    });
-    if is_still_held(blocks, location, identity.as_ref()) {
-        answer
-    } else {
-        Err(Problem::SnapshotReplaced.at(location).into())
-    }
-}
-
-/// Whether the snapshot at this location is held, and is the one that was read: every snapshot has an era of its own.
-fn is_still_held(blocks: &Blocks, location: u64, read: Option<&Superblock>) -> bool {
-    superblock::read_live(blocks).is_ok_and(|live| live.metadata_snap == Some(location))
-        && read.is_none_or(|read| superblock::read_snapshot(blocks, location).is_ok_and(|now| now == *read))
+    view::read(source, view, since, |blocks, superblock| collect(blocks, superblock, since))
 }
 
 fn collect(blocks: &mut Blocks, superblock: Superblock, since: Era) -> Result<Changed, ChangedError> {
-    if since > superblock.current_era {
-        return Err(ChangedError::FullCopyNeeded { since, current: superblock.current_era });
-    }
     let mut changed = BlockSet::new(superblock.nr_blocks.into());
-    let archived = add_archived_writesets(blocks, &superblock, since, &mut changed)?;
+    let archived = writesets::walk_archived(blocks, &superblock, |blocks, archived| {
+        let asked: Vec<_> =
+            archived.into_iter().filter(|(era, _)| *era >= since).map(|(_, writeset)| writeset).collect();
+        add_writesets(blocks, &asked, &mut changed)
+    })?;
     if let Some(writeset) = superblock.current_writeset {
         add_writesets(blocks, &[writeset], &mut changed)?;
     }
@@ -131,58 +85,12 @@ fn collect(blocks: &mut Blocks, superblock: Superblock, since: Era) -> Result<Ch
     Ok(Changed { superblock, since, blocks: changed })
 }
 
-/// The eras from the oldest to the newest archived writeset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Archived {
-    oldest: u64,
-    newest: u64,
-}
-
-impl Archived {
-    fn and(this: Option<Self>, era: u64) -> Self {
-        let Self { oldest, newest } = this.unwrap_or(Self { oldest: era, newest: era });
-        Self { oldest: oldest.min(era), newest: newest.max(era) }
-    }
-
-    /// Whether the writesets alone answer the question, for the reasons above.
-    fn answer(self, since: Era, current: Era) -> bool {
-        self.oldest <= since.0.into() && self.newest <= current.0.into()
-    }
-}
-
-/// Adds what was written since then, and says which eras there are, those before included.
-fn add_archived_writesets(
-    blocks: &mut Blocks,
-    superblock: &Superblock,
-    since: Era,
-    changed: &mut BlockSet,
-) -> Result<Option<Archived>, MetadataError> {
-    let mut eras = None;
-    let tree = Tree { root: superblock.writeset_tree_root, key_limit: ERA_LIMIT };
-    btree::walk(blocks, &[tree], &mut |blocks, archived: Vec<Entry<WRITESET_BYTES>>| {
-        eras = archived.iter().fold(eras, |eras, entry| Some(Archived::and(eras, entry.key)));
-        let asked = archived.iter().filter(|entry| entry.key >= u64::from(since.0));
-        let writesets: Vec<_> = asked.map(|entry| Writeset::unpack(&entry.value)).collect();
-        add_writesets(blocks, &writesets, changed)
-    })?;
-    Ok(eras)
-}
-
-/// Bits beyond the device's last block are of a time when the device was larger.
 fn add_writesets(
     blocks: &mut Blocks,
     writesets: &[Writeset],
     changed: &mut BlockSet,
 ) -> Result<(), MetadataError> {
-    let bitset =
-        |writeset: &Writeset| Array { root: writeset.root, len: u64::from(writeset.nr_bits).div_ceil(64) };
-    let bitsets: Vec<_> = writesets.iter().map(bitset).collect();
-    array::walk(blocks, &bitsets, 8, &mut |first, values| {
-        let words = values.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word));
-        for (index, bits) in (first..).zip(words) {
-            changed.union_word(index, bits);
-        }
-    })
+    writesets::walk_words(blocks, writesets, &mut |index, bits| changed.union_word(index, bits))
 }
 
 /// Entries above the current era cannot be, but taking them for changed is the safe side.
@@ -196,21 +104,4 @@ fn add_era_array(
     array::walk(blocks, &[array], ERA_BYTES, &mut |first, entries| {
         eras::add_recent(changed, first, entries, since);
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_array_is_done_without_where_nothing_newer_was_digested() {
-        let archived = |eras: &[u64]| eras.iter().fold(None, |all, &era| Some(Archived::and(all, era)));
-        let answers = |eras: &[u64], since| archived(eras).is_some_and(|a| a.answer(Era(since), Era(10)));
-        assert!(answers(&[7, 8, 9], 7) && answers(&[9, 7], 8) && answers(&[9], 10));
-        // The current era is archived when the device is suspended.
-        assert!(answers(&[10], 10));
-        assert!(!answers(&[7, 8, 9], 6) && !answers(&[], 10) && !answers(&[9], 0));
-        // Era 11 cannot be.
-        assert!(!answers(&[7, 11], 8));
-    }
 }

@@ -16,7 +16,10 @@
 //! - `btree`: the kernel's b-trees, walked level by level;
 //! - `array`: arrays and bitsets, which are b-trees of array blocks;
 //! - `eras`: which entries of the era array are recent enough;
-//! - `changed`: the question itself.
+//! - `writesets`: the bitsets of eras;
+//! - `view`: which state is read, and whether it held still;
+//! - `changed`: the question itself;
+//! - `last_written`: when each part of the device was written last, for people to look at.
 
 mod array;
 mod block;
@@ -24,8 +27,13 @@ mod btree;
 mod changed;
 mod eras;
 mod error;
+mod last_written;
 mod superblock;
+mod view;
+mod writesets;
 
-pub use changed::{Changed, ChangedError, View, changed_since};
+pub use changed::{Changed, ChangedError, changed_since};
 pub use error::{MetadataError, Problem};
+pub use last_written::{AGES, Age, LastWritten, last_written};
 pub use superblock::{Superblock, snapshot_at, superblock};
+pub use view::View;

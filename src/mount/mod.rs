@@ -3,7 +3,7 @@
 //!
 //! `repository::images` has what there is to be seen; here it becomes answers to the kernel. The kernel's requests are
 //! answered one after another: a point's bytes come from one disk, and each is hashed once. After an answer there is time for
-//! what will be asked for next.
+//! what will be asked for next; for who reads on and on, a thread has it ready.
 
 mod filesystem;
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-//! What people read: warnings, errors, progress, sizes. All of it goes to stderr; stdout is for data.
+//! What people read: warnings, errors, progress, sizes. These go to stderr; stdout is for data, and `terminal` says how
+//! to draw those there for people.
 
 mod progress;
+pub mod terminal;
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};

@@ -126,10 +126,9 @@ pub fn write_list(
         Trust::Reread => {
             // Of the last point, as a run that adds another may be under way.
             let mut view = View::open(&repository.path, Selector::FromLast(0))?;
-            let (geometry, mut zero_hash) = (view.geometry(), ZeroHash::default());
-            view.read_units(units, Zeros::Read, &mut |unit, found| {
-                let recorded = found.as_ref().map_or(UNKNOWN, |(_, hash)| *hash);
-                let problem = problem_of(found, geometry.extent(unit).len, &mut zero_hash)?;
+            view.read_units(units, Zeros::Read, &mut |_, found| {
+                let recorded = found.as_ref().map_or(UNKNOWN, |unit| unit.expected);
+                let problem = problem_of(found)?;
                 unknown += u64::from(problem.is_some());
                 writer.push(if problem.is_none() { &recorded } else { &UNKNOWN }).context(sending)
             })?;

@@ -4,36 +4,54 @@
 //! What [`View::read`] does for one unit holds for many: the image is read first, then its hash, and then the journal is asked
 //! whether a run that is under way may have overwritten it. How long ago it was read does not matter. Only when the
 //! manifest was replaced meanwhile, all that was read ahead is thrown away, and read again.
+//!
+//! What was read is hashed by threads, while whoever is handed a unit does something with it, and more is read.
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
 use thiserror::Error;
 
+use super::geometry::Geometry;
 use super::hashes::{UnitHash, ZeroHash, hash};
 use super::layout;
 use super::view::View;
-use crate::blockio::{Piece, ReadError, Source, read_extents};
+use crate::blockio::{OwnPiece, ReadError, Source, read_pieces};
 use crate::units::Extent;
+use crate::workers::Workers;
 
 /// Units that are looked at together; what is under way is read to its end in between.
 const BATCH: usize = 1 << 14;
 
+/// Bytes that are read with one request: so many, in units that are whole where they are no larger than
+const PIECE_BYTES: u64 = 256 << 10;
+/// this.
+const MOST_PIECE_BYTES: u64 = 1 << 20;
+
 /// What a unit holds.
-#[derive(Clone, Copy, Debug)]
-pub enum Contents<'a> {
+#[derive(Clone, Debug)]
+pub enum Contents {
     /// These bytes.
-    Bytes(&'a [u8]),
+    Bytes(Bytes),
     /// Zeros, which were not read.
     Zeros,
 }
 
-impl Contents<'_> {
-    /// What this hashes to; zeros have the length of their unit.
-    pub fn hash(self, len: u64, zero_hash: &mut ZeroHash) -> UnitHash {
-        match self {
-            Contents::Bytes(bytes) => hash(bytes),
-            Contents::Zeros => zero_hash.of(len),
-        }
+/// A unit that was read.
+#[derive(Clone, Debug)]
+pub struct Unit {
+    /// What it holds.
+    pub contents: Contents,
+    /// What that hashes to.
+    pub hash: UnitHash,
+    /// What it must hash to.
+    pub expected: UnitHash,
+}
+
+impl Unit {
+    /// Bytes that were not hashed yet.
+    fn of(bytes: Vec<u8>, expected: UnitHash) -> Self {
+        Self { hash: hash(&bytes), contents: Contents::Bytes(bytes.into()), expected }
     }
 }
 
@@ -46,8 +64,8 @@ pub enum Zeros {
     Trust,
 }
 
-/// Takes units: what each holds, and what that must hash to; or why it cannot be read.
-pub type Each<'a> = &'a mut dyn FnMut(u64, anyhow::Result<(Contents<'_>, UnitHash)>) -> anyhow::Result<()>;
+/// Takes units; or why one cannot be read.
+pub type Each<'a> = &'a mut dyn FnMut(u64, anyhow::Result<Unit>) -> anyhow::Result<()>;
 
 /// Where a unit is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -83,6 +101,7 @@ impl View {
         let source =
             Source::open(&path).map_err(|e| anyhow::Error::from(e).context(path.display().to_string()))?;
         let mut batch = VecDeque::new();
+        let mut hashing = hashing(self.geometry());
         loop {
             batch.extend(units.by_ref().take(BATCH - batch.len()));
             if batch.is_empty() {
@@ -93,11 +112,15 @@ impl View {
                 view: &mut *self,
                 units: &mut batch,
                 places,
+                hashing: &mut hashing,
                 partial: Vec::new(),
                 zero_hash: ZeroHash::default(),
                 each: &mut *each,
             };
-            match ahead.read(&source) {
+            let done = ahead.read(&source);
+            // Whatever ended it: what is still hashed is nothing that anybody waits for.
+            while hashing.take().is_some() {}
+            match done {
                 Ok(()) | Err(Stop::Stale) => {}
                 Err(Stop::Other(e)) => return Err(e),
                 // Those before it are read once more, one by one, and so it is itself: the error then names its file.
@@ -118,7 +141,7 @@ impl View {
     fn read_alone(&mut self, unit: u64, each: Each) -> anyhow::Result<()> {
         let mut buf = vec![0; usize::try_from(self.geometry().extent(unit).len)?];
         let found = self.read(unit, &mut buf);
-        each(unit, found.map(|hash| (Contents::Bytes(&buf), hash)))
+        each(unit, found.map(|expected| Unit::of(buf, expected)))
     }
 
     fn places(&mut self, units: &VecDeque<u64>, zeros: Zeros) -> anyhow::Result<VecDeque<Place>> {
@@ -166,13 +189,38 @@ impl View {
     }
 }
 
+/// A piece of the image, and what the units in it hash to where it has whole ones.
+struct Hashed {
+    offset: u64,
+    bytes: Bytes,
+    hashes: Vec<UnitHash>,
+}
+
+/// How long pieces are: they begin with a unit, and end with one, unless those are large.
+fn piece_bytes(geometry: Geometry) -> u64 {
+    let unit = geometry.unit_bytes;
+    if unit > MOST_PIECE_BYTES { PIECE_BYTES } else { PIECE_BYTES.max(unit) / unit * unit }
+}
+
+fn hashing(geometry: Geometry) -> Workers<OwnPiece, Hashed> {
+    let unit = length(geometry.unit_bytes);
+    let is_whole = geometry.unit_bytes <= MOST_PIECE_BYTES;
+    Workers::new(Workers::<(), ()>::suitable(), move || {
+        Box::new(move |piece: OwnPiece| {
+            let hashes = if is_whole { piece.bytes.chunks(unit).map(hash).collect() } else { Vec::new() };
+            Hashed { offset: piece.offset, bytes: Bytes::from_owner(piece.bytes), hashes }
+        })
+    })
+}
+
 /// A batch whose image is read ahead.
 struct Ahead<'a, 'e> {
     view: &'a mut View,
     /// Those that were not handed on yet, and where they are.
     units: &'a mut VecDeque<u64>,
     places: VecDeque<Place>,
-    /// What is there of the next unit of the image, where that is not in one piece.
+    hashing: &'a mut Workers<OwnPiece, Hashed>,
+    /// What is there of the next unit of the image, where that is larger than a piece.
     partial: Vec<u8>,
     zero_hash: ZeroHash,
     each: Each<'e>,
@@ -180,18 +228,40 @@ struct Ahead<'a, 'e> {
 
 impl Ahead<'_, '_> {
     fn read(&mut self, source: &Source) -> Result<(), Stop> {
-        let extents = self.extents();
-        read_extents(source, extents, |piece| self.take(&piece))?;
+        let (extents, piece_bytes) = (self.extents(), length(piece_bytes(self.view.geometry())));
+        read_pieces(source, extents, piece_bytes, |piece| {
+            self.hashing.push(piece);
+            while (self.hashing.pending() > self.hashing.window() || self.hashing.is_ready())
+                && let Some(hashed) = self.hashing.take()
+            {
+                self.take(hashed)?;
+            }
+            Ok(())
+        })
+        .or_else(|e| match e {
+            // What was read before it is handed on, and not read again.
+            Stop::Read(e) => self.take_all().and(Err(Stop::Read(e))),
+            e => Err(e),
+        })?;
+        self.take_all()?;
         self.pass_others()
     }
 
-    /// What is read of the image, neighbours together.
+    fn take_all(&mut self) -> Result<(), Stop> {
+        while let Some(hashed) = self.hashing.take() {
+            self.take(hashed)?;
+        }
+        Ok(())
+    }
+
+    /// What is read of the image, neighbours together if they can be in one piece.
     fn extents(&self) -> Vec<Extent> {
         let mut extents: Vec<Extent> = Vec::new();
+        let are_small = self.view.geometry().unit_bytes <= MOST_PIECE_BYTES;
         for (&unit, _) in self.units.iter().zip(&self.places).filter(|(_, place)| **place == Place::Image) {
             let extent = self.view.geometry().extent(unit);
             match extents.last_mut() {
-                Some(last) if last.end() == extent.offset => last.len += extent.len,
+                Some(last) if are_small && last.end() == extent.offset => last.len += extent.len,
                 _ => extents.push(extent),
             }
         }
@@ -199,53 +269,53 @@ impl Ahead<'_, '_> {
     }
 
     /// A piece of the image: the units that are whole with it are handed on, and those that come before them.
-    fn take(&mut self, piece: &Piece) -> Result<(), Stop> {
-        let mut bytes = piece.bytes;
-        let mut whole = Vec::new();
-        let of_image = self.units.iter().zip(&self.places).filter(|(_, place)| **place == Place::Image);
-        let mut held = self.partial.len();
-        let mut left = bytes.len();
-        for (&unit, _) in of_image {
-            let len = length(self.view.geometry().extent(unit).len);
-            if held + left < len {
-                break;
+    fn take(&mut self, piece: Hashed) -> Result<(), Stop> {
+        let geometry = self.view.geometry();
+        let first = geometry.unit_of(piece.offset);
+        if !piece.hashes.is_empty() {
+            let expected: Vec<_> =
+                (first..).take(piece.hashes.len()).map(|unit| self.view.hash_of_image(unit)).collect();
+            self.check_current()?;
+            let mut rest = piece.bytes;
+            for ((unit, hash), expected) in (first..).zip(piece.hashes).zip(expected) {
+                let bytes = rest.split_to(length(geometry.extent(unit).len));
+                self.pass_others()?;
+                self.hand_on(Contents::Bytes(bytes), hash, expected)?;
             }
-            whole.push((len, self.view.hash_of_image(unit)));
-            (held, left) = (0, left - (len - held));
+            return Ok(());
         }
-        // Image and hashes of all of them were read before this.
-        if self.view.catch_up()? {
-            return Err(Stop::Stale);
+        self.partial.extend_from_slice(&piece.bytes);
+        if self.partial.len() < length(geometry.extent(first).len) {
+            return Ok(());
         }
-        for (len, hash) in whole {
-            self.pass_others()?;
-            let missing = len - self.partial.len();
-            let (now, rest) = bytes.split_at(missing);
-            bytes = rest;
-            if self.partial.is_empty() {
-                self.hand_on(Contents::Bytes(now), hash)?;
-            } else {
-                let mut unit = std::mem::take(&mut self.partial);
-                unit.extend_from_slice(now);
-                self.hand_on(Contents::Bytes(&unit), hash)?;
-                unit.clear();
-                self.partial = unit;
-            }
-        }
-        self.partial.extend_from_slice(bytes);
-        Ok(())
+        let expected = self.view.hash_of_image(first);
+        self.check_current()?;
+        let bytes = std::mem::take(&mut self.partial);
+        let found = hash(&bytes);
+        self.pass_others()?;
+        self.hand_on(Contents::Bytes(bytes.into()), found, expected)
+    }
+
+    /// Image and hashes were read before this.
+    fn check_current(&mut self) -> Result<(), Stop> {
+        if self.view.catch_up()? { Err(Stop::Stale) } else { Ok(()) }
     }
 
     /// The next unit is this, or what the journal has of it: then it does not matter whether it has a hash any more.
-    fn hand_on(&mut self, contents: Contents, hash: anyhow::Result<UnitHash>) -> Result<(), Stop> {
+    fn hand_on(
+        &mut self,
+        contents: Contents,
+        hash: UnitHash,
+        expected: anyhow::Result<UnitHash>,
+    ) -> Result<(), Stop> {
         self.places.pop_front();
         let Some(unit) = self.units.pop_front() else { return Ok(()) };
-        match self.view.journaled(unit) {
-            Ok(None) => (self.each)(unit, hash.map(|hash| (contents, hash)))?,
-            Ok(Some((bytes, hash))) => (self.each)(unit, Ok((Contents::Bytes(&bytes), hash)))?,
-            Err(e) => (self.each)(unit, Err(e))?,
-        }
-        Ok(())
+        let found = match self.view.journaled(unit) {
+            Ok(None) => expected.map(|expected| Unit { contents, hash, expected }),
+            Ok(Some((bytes, expected))) => Ok(Unit::of(bytes, expected)),
+            Err(e) => Err(e),
+        };
+        Ok((self.each)(unit, found)?)
     }
 
     /// Hands on what comes before the next unit of the image, or before the end.
@@ -263,7 +333,7 @@ impl Ahead<'_, '_> {
                     self.places.pop_front();
                     if let Some(unit) = self.units.pop_front() {
                         let hash = self.zero_hash.of(self.view.geometry().extent(unit).len);
-                        (self.each)(unit, Ok((Contents::Zeros, hash)))?;
+                        (self.each)(unit, Ok(Unit { contents: Contents::Zeros, hash, expected: hash }))?;
                     }
                 }
             }
@@ -275,12 +345,11 @@ impl Ahead<'_, '_> {
     fn pass_holes(&mut self) -> Result<(), Stop> {
         let count = self.places.iter().take_while(|place| **place == Place::Hole).count();
         let units = self.units.iter().take(count);
-        let hashes: Vec<_> = units.map(|&unit| self.view.hash_of_image(unit)).collect();
-        if self.view.catch_up()? {
-            return Err(Stop::Stale);
-        }
-        for hash in hashes {
-            self.hand_on(Contents::Zeros, hash)?;
+        let expected: Vec<_> = units.map(|&unit| (unit, self.view.hash_of_image(unit))).collect();
+        self.check_current()?;
+        for (unit, expected) in expected {
+            let hash = self.zero_hash.of(self.view.geometry().extent(unit).len);
+            self.hand_on(Contents::Zeros, hash, expected)?;
         }
         Ok(())
     }

@@ -15,11 +15,15 @@ use lru::LruCache;
 use super::current::Current;
 use super::manifest::{Manifest, Point};
 use super::points::{Selector, find};
+use super::readahead::Readahead;
 use super::view::View;
 use crate::report;
 
 /// Units that are kept in memory, in bytes.
-const CACHE_BYTES: u64 = 32 << 20;
+const CACHE_BYTES: u64 = 8 << 20;
+
+/// Who has read so much from one place on reads on, it is supposed: more than the next unit is then read ahead.
+const SEQUENTIAL_BYTES: u64 = 2 << 20;
 
 /// Views that are kept open, as long as they have not too many files open.
 const VIEWS: usize = 8;
@@ -43,6 +47,9 @@ pub struct Images {
     units: LruCache<(u64, u64), Vec<u8>>,
     /// Where what was asked for last ended, of which point.
     read_to: (u64, u64),
+    /// How much of it was asked for piece after piece.
+    sequential: u64,
+    readahead: Option<Readahead>,
     /// Units that could not be read: a program that tries again, as the kernel does, gets no new message.
     told: HashSet<(u64, u64)>,
 }
@@ -69,6 +76,8 @@ impl Images {
             views: LruCache::unbounded(),
             units: LruCache::new(NonZeroUsize::new(units).unwrap_or(NonZeroUsize::MIN)),
             read_to: (0, 0),
+            sequential: 0,
+            readahead: None,
             told: HashSet::new(),
         })
     }
@@ -131,20 +140,31 @@ impl Images {
             return self.read(id, offset, len).map(|bytes| to(&bytes));
         }
         let begin = usize::try_from(offset - extent.offset)?;
-        Ok(to(&self.unit(id, unit)?[begin..begin + len]))
+        self.unit(id, unit, |bytes| to(&bytes[begin..begin + len]))
     }
 
-    /// What follows what was read, if that followed what was read before it: the next unit is then there when it is asked for. Whoever
-    /// calls this has time, as whoever reads has something to do.
+    /// What follows what was read, if that followed what was read before it: the next unit is then there when it is asked for,
+    /// and after some of them a thread reads the others. Whoever calls this has time, as whoever reads has something to do.
     pub fn read_ahead(&mut self, id: u64, offset: u64, len: usize) {
         let end = offset.saturating_add(len as u64);
         let is_next = std::mem::replace(&mut self.read_to, (id, end)) == (id, offset);
+        self.sequential = if is_next { self.sequential.saturating_add(len as u64) } else { 0 };
         let Ok(geometry) = self.view(id).map(|view| view.geometry()) else { return };
         let next = geometry.unit_of(end.saturating_sub(1)) + 1;
-        if is_next && next < geometry.units() {
+        if !is_next || next >= geometry.units() || self.is_read_ahead(id, next) {
+            return;
+        }
+        if self.sequential >= SEQUENTIAL_BYTES {
+            self.readahead = None;
+            self.readahead = Readahead::start(&self.repository, id, geometry, next).ok();
+        } else {
             // What is damaged is told of when it is asked for.
             let _ = self.load(id, next);
         }
+    }
+
+    fn is_read_ahead(&self, id: u64, unit: u64) -> bool {
+        self.readahead.as_ref().is_some_and(|readahead| readahead.covers(id, unit))
     }
 
     fn read(&mut self, id: u64, offset: u64, len: usize) -> anyhow::Result<Vec<u8>> {
@@ -157,13 +177,20 @@ impl Images {
             let extent = geometry.extent(unit);
             let to = end.min(extent.end());
             let piece = usize::try_from(at - extent.offset)?..usize::try_from(to - extent.offset)?;
-            bytes.extend_from_slice(&self.unit(id, unit)?[piece]);
+            self.unit(id, unit, |unit| bytes.extend_from_slice(&unit[piece]))?;
             at = to;
         }
         Ok(bytes)
     }
 
-    fn unit(&mut self, id: u64, unit: u64) -> anyhow::Result<&[u8]> {
+    /// Hands on a unit.
+    fn unit<T>(&mut self, id: u64, unit: u64, to: impl FnOnce(&[u8]) -> T) -> anyhow::Result<T> {
+        if self.is_read_ahead(id, unit)
+            && !self.units.contains(&(id, unit))
+            && let Some(bytes) = self.readahead.as_mut().and_then(|readahead| readahead.get(unit))
+        {
+            return Ok(to(&bytes));
+        }
         if let Err(e) = self.load(id, unit) {
             if self.told.len() >= MOST_TOLD {
                 self.told.clear();
@@ -173,7 +200,7 @@ impl Images {
             }
             return Err(e);
         }
-        self.units.get(&(id, unit)).map(Vec::as_slice).context("a unit is gone")
+        self.units.get(&(id, unit)).map(|bytes| to(bytes)).context("a unit is gone")
     }
 
     /// Sees to it that a unit is in memory.
@@ -338,6 +365,43 @@ mod tests {
         assert!(images.units.is_empty() && images.told.is_empty());
         assert!(images.read_to(2, 4096, 1, <[u8]>::len).is_err());
         assert_eq!(images.told.len(), 1);
+    }
+
+    #[test]
+    fn who_reads_on_gets_what_a_thread_has_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("repo");
+        let blocks = 5 * SEQUENTIAL_BYTES as usize / BLOCK;
+        let all = blocks * BLOCK - 100;
+        add(&path, 1, Run { begin: 0, end: blocks as u64 }, 1, all);
+        add(&path, 2, Run { begin: 800, end: 900 }, 2, all);
+        add(&path, 3, Run { begin: 1200, end: 1300 }, 3, all);
+        // Of point 1 and 2, one that is damaged where a thread comes to read it.
+        let image = std::fs::File::options().write(true).open(path.join("image")).unwrap();
+        let bad = blocks - 10;
+        std::os::unix::fs::FileExt::write_at(&image, &[7], (bad * BLOCK) as u64).unwrap();
+        let mut images = Images::open(&path, None).unwrap();
+        for (id, part) in [(1, 10_000), (2, 1 << 17), (1, 300_000)] {
+            for offset in (0..all + part).step_by(part) {
+                let read = images.read_to(id, offset as u64, part, <[u8]>::to_vec);
+                let end = (offset + part).min(all).max(offset);
+                if offset < (bad + 1) * BLOCK && end > bad * BLOCK {
+                    assert!(read.is_err(), "{offset}");
+                } else {
+                    let expected =
+                        |at: usize| if id == 2 && (800..900).contains(&(at / BLOCK)) { 2 } else { 1 };
+                    assert!(read.unwrap().iter().copied().eq((offset..end).map(expected)), "{id}: {offset}");
+                }
+                images.read_ahead(id, offset as u64, part);
+            }
+            // Nothing else was read here.
+            let most = (SEQUENTIAL_BYTES as usize + 2 * part) / BLOCK + 2;
+            assert!(images.units.iter().all(|((_, unit), _)| (*unit as usize) < most), "{id}");
+            assert_eq!(images.told.len(), if id == 1 { 1 } else { 2 });
+            images.told.retain(|(told, _)| *told == 1);
+            images.readahead = None;
+            images.units.clear();
+        }
     }
 
     #[test]

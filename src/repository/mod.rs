@@ -21,6 +21,7 @@ mod open;
 mod overwrite;
 pub mod points;
 pub mod prune;
+mod readahead;
 pub mod receive;
 mod receiver;
 mod reserve;

@@ -4,7 +4,6 @@
 use anyhow::{Context, bail};
 
 use super::bulk::{Contents, Zeros};
-use super::hashes::ZeroHash;
 use super::view::{View, check, place};
 use crate::blockio::{WriteAt, write_full};
 use crate::report::{self, Progress};
@@ -45,12 +44,12 @@ pub fn restore(
     }
     let mut restored = Restored { data_bytes: 0, zero_bytes: 0 };
     let mut zeros: Option<Extent> = None;
-    let (what, mut zero_hash) = (view.describe(), ZeroHash::default());
+    let what = view.describe();
     view.read_units(only, Zeros::Trust, &mut |unit, found| {
         let extent = geometry.extent(unit);
-        let (contents, expected) = found.with_context(|| place(&what, extent))?;
-        check(contents.hash(extent.len, &mut zero_hash), expected, &what, extent)?;
-        match contents {
+        let found = found.with_context(|| place(&what, extent))?;
+        check(found.hash, found.expected, &what, extent)?;
+        match found.contents {
             Contents::Zeros => {
                 restored.zero_bytes += extent.len;
                 match &mut zeros {
@@ -59,7 +58,7 @@ pub fn restore(
                 }
             }
             Contents::Bytes(bytes) => {
-                write_full(target, bytes, extent.offset).with_context(|| {
+                write_full(target, &bytes, extent.offset).with_context(|| {
                     format!("cannot write {} bytes at offset {}", extent.len, extent.offset)
                 })?;
                 restored.data_bytes += extent.len;

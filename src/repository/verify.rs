@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use serde::Serialize;
 
-use super::bulk::{Contents, Zeros};
+use super::bulk::{Unit, Zeros};
 use super::geometry::Geometry;
-use super::hashes::{Missing, UnitHash, ZeroHash, hash};
+use super::hashes::{Missing, hash};
 use super::layout;
 use super::manifest::Manifest;
 use super::points::Selector;
@@ -89,10 +89,9 @@ fn verify_image(
             problem,
         }),
     };
-    let mut zero_hash = ZeroHash::default();
     view.read_units(0..geometry.units(), Zeros::Read, &mut |unit, found| {
         let extent = geometry.extent(unit);
-        match (&mut damaged, problem_of(found, extent.len, &mut zero_hash)?) {
+        match (&mut damaged, problem_of(found)?) {
             (_, None) => {}
             (Some((run, same)), Some(problem)) if run.end() == extent.offset && *same == problem => {
                 run.len += extent.len;
@@ -106,15 +105,9 @@ fn verify_image(
 }
 
 /// What is wrong with a unit that was read: nothing, or this.
-pub(super) fn problem_of(
-    found: anyhow::Result<(Contents, UnitHash)>,
-    len: u64,
-    zero_hash: &mut ZeroHash,
-) -> anyhow::Result<Option<String>> {
+pub(super) fn problem_of(found: anyhow::Result<Unit>) -> anyhow::Result<Option<String>> {
     match found {
-        Ok((contents, expected)) => {
-            Ok((contents.hash(len, zero_hash) != expected).then(|| DIFFERENT.to_owned()))
-        }
+        Ok(unit) => Ok((unit.hash != unit.expected).then(|| DIFFERENT.to_owned())),
         // A block that cannot be read is damage, too; what else is wrong is told by the others.
         Err(e) if is_unreadable(&e) || e.is::<Missing>() => Ok(Some(format!("{e:#}"))),
         Err(e) => Err(e),

@@ -10,6 +10,7 @@ mod aligned;
 mod block_device;
 mod dm_control;
 mod freeze;
+mod huge;
 mod inherited;
 mod memory;
 mod pipe;
@@ -19,7 +20,7 @@ mod syslog;
 mod writeback;
 
 pub use alarm::interrupt_on_alarm;
-pub use aligned::AlignedBuf;
+pub use aligned::{AlignedBuf, AlignedBufs};
 pub use block_device::{
     DeviceKind, Opened, open_both, open_buffered, open_destination, open_metadata, open_source,
     refuses_direct,

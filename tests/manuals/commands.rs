@@ -49,7 +49,10 @@ fn commands(code: &Code) -> Vec<Vec<String>> {
             "|" | "&&" | ";" | "||" => commands.push(Vec::new()),
             "<" | ">" | ">>" => drop(words.next()),
             "sudo" if current.is_empty() => {}
-            "ssh" if current.is_empty() => drop(words.next()),
+            "ssh" if current.is_empty() => {
+                // Options without values, then the host.
+                while words.next().is_some_and(|word| word.starts_with('-')) {}
+            }
             _ if word.starts_with(['<', '>']) && word.len() > 1 && !word.ends_with('>') => {}
             _ => current.push(word),
         }

@@ -33,13 +33,14 @@ fn read_many(view: &mut View, units: impl Iterator<Item = u64>, zeros: Zeros) ->
     let mut got = Vec::new();
     view.read_units(units.inspect(|unit| wanted.push(*unit)), zeros, &mut |unit, found| {
         got.push(unit);
-        let (contents, expected) = found?;
+        let found = found?;
         let begin = all.len();
-        match contents {
-            Contents::Bytes(bytes) => all.extend_from_slice(bytes),
+        match found.contents {
+            Contents::Bytes(bytes) => all.extend_from_slice(&bytes),
             Contents::Zeros => all.resize(begin + geometry.extent(unit).len as usize, 0),
         }
-        assert_eq!(*blake3::hash(&all[begin..]).as_bytes(), expected, "unit {unit}");
+        assert_eq!(*blake3::hash(&all[begin..]).as_bytes(), found.expected, "unit {unit}");
+        assert_eq!(found.hash, found.expected, "unit {unit}");
         Ok(())
     })
     .unwrap();

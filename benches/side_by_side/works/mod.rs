@@ -11,6 +11,7 @@ mod scattered;
 mod whole;
 mod zeros;
 
+use anyhow::bail;
 use era::runs::{BlockSet, Run};
 
 use crate::data::Data;
@@ -37,7 +38,7 @@ pub enum Entry {
 }
 
 /// Makes a work, with its data, when its turn comes.
-type Make = fn(&Data) -> anyhow::Result<Entry>;
+pub type Make = fn(&Data) -> anyhow::Result<Entry>;
 
 /// Each with the word that chooses it.
 pub const ALL: [(&str, Make); 24] = [
@@ -66,6 +67,24 @@ pub const ALL: [(&str, Make); 24] = [
     ("flat-copy", flat::copied),
     ("flat-receive", flat::received),
 ];
+
+/// The words that choose works.
+pub fn names() -> String {
+    ALL.map(|(name, _)| name).join(", ")
+}
+
+/// Those that the arguments of the program choose; all, if they choose none.
+pub fn chosen(arguments: impl Iterator<Item = String>) -> anyhow::Result<Vec<(&'static str, Make)>> {
+    // What cargo bench passes on its own.
+    let words: Vec<_> = arguments.filter(|argument| argument != "--bench").collect();
+    if let Some(unknown) = words.iter().find(|word| ALL.iter().all(|(name, _)| name != word)) {
+        bail!("{unknown}: there is no such work; the works are {}", names());
+    }
+    Ok(ALL
+        .into_iter()
+        .filter(|(name, _)| words.is_empty() || words.iter().any(|word| word == name))
+        .collect())
+}
 
 /// So many percent of the blocks, at random.
 fn choose(all: u64, percent: u64) -> BlockSet {

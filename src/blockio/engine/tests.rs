@@ -13,7 +13,7 @@ use std::rc::Rc;
 use rustix::io::Errno;
 
 use super::{Answer, Carrier, Queue, Request, Tuning, open};
-use crate::blockio::read::{Parts, deliver};
+use crate::blockio::read::{Parts, borrowing, deliver};
 use crate::blockio::{ReadAt, ReadError, Source};
 use crate::units::Extent;
 
@@ -149,13 +149,18 @@ fn read(there: usize, faults: &Faults, extents: &[Extent], room: usize) -> Vec<O
         let mut queue = Between { queue, faults, asked: Default::default(), most: 0 };
         let parts: Vec<_> = Parts::new(extents.iter().copied(), PART).collect();
         let mut pieces = Vec::new();
-        let result = deliver(&device, &mut queue, parts.iter().copied(), |piece| {
-            if pieces.len() == room {
-                return Err(ReadError::Ended { offset: u64::MAX });
-            }
-            pieces.push((piece.offset, piece.bytes.to_vec()));
-            Ok(())
-        });
+        let result = deliver(
+            &device,
+            &mut queue,
+            parts.iter().copied(),
+            borrowing(|piece| {
+                if pieces.len() == room {
+                    return Err(ReadError::Ended { offset: u64::MAX });
+                }
+                pieces.push((piece.offset, piece.bytes.to_vec()));
+                Ok(())
+            }),
+        );
         // Each carrier but the plain one had as much under way as it may.
         let deep = if carrier == Carrier::Plain { 1 } else { DEPTH as usize };
         assert_eq!(queue.most, deep.min(parts.len()), "{carrier:?}");

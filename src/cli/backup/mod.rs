@@ -182,13 +182,14 @@ fn tell(done: &Done) {
         n => format!("; {n} old points were taken away"),
     };
     report::note(format_args!(
-        "{}: point {}, {} changed, {} sent in {:.1} s; {} points{removed}",
+        "{}: point {}, {} changed, {} sent in {:.1} s; {} {}{removed}",
         done.repository,
         point.id,
         report::size(point.changed_bytes),
         report::size(done.transferred_bytes),
         done.duration_seconds,
-        done.points
+        done.points,
+        if done.points == 1 { "point" } else { "points" },
     ));
 }
 

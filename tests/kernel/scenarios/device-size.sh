@@ -36,6 +36,9 @@ assert_equal "" "$(era changed vol --since "$cursor")" "changes after they were 
 grow 24M
 write_blocks /dev/mapper/vol 1024 40 2
 assert_equal "32 48" "$(era changed vol --since "$cursor")" "changes"
+era changed vol --since "$cursor" --map >map
+grep -E '^ +0 B  [.]{32}[#%*]{16}$' map || fail "$(cat map)"
+grep -E ' not since era [0-9]+ +32 blocks ' map || fail "$(cat map)"
 send vol mirror
 assert_same /dev/mapper/vol mirror
 assert_equal "" "$(era changed vol --since "$cursor")" "changes after they were sent"

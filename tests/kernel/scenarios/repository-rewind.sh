@@ -47,6 +47,24 @@ era close --meta "$meta"
 era open --meta "$meta" --new-generation
 assert_exit 1 $rewind
 assert_message "without --only-changed"
+vol_data=$data vol_meta=$meta
 create_stack other 16M 16M --block-size 64K
 assert_exit 2 era restore repo other --only-changed
 assert_message "the repository is of device"
+
+# The data disk dies. What was backed up goes to a new one, which is tracked in its place; the next backup reads all of it,
+# and sends only what is different.
+era backup vol repo
+own_etc
+new=$(new_disk new "$(blockdev --getsize64 "$vol_data")")
+era restore repo "$new"
+printf 'vol %s %s\n' "$new" "$vol_meta" >/etc/eratab
+era close vol 2>said
+grep "is not the device that it was open on" said
+losetup --detach "$vol_data"
+era open --accept-data vol
+random_bytes 65536 | dd of=/dev/mapper/vol bs=65536 seek=7 oflag=direct status=none
+era backup vol repo --json >done.json
+grep -q '"kind":"difference"' done.json || fail "$(<done.json)"
+grep -q '"changed_bytes":65536' done.json || fail "$(<done.json)"
+assert_same /dev/mapper/vol repo/image

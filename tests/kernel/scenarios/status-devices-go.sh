@@ -7,6 +7,10 @@ bare_data=$(new_disk bare-data 8M)
 bare_meta=$(new_disk bare-meta 4M)
 make_era bare "$bare_data" "$bare_meta" 128
 
+era status >out
+grep "^vol   *open  *16.0 MiB  *1  *[0-9]* %  */dev/" out || fail "$(cat out)"
+grep "^bare  *open  *8.0 MiB " out || fail "$(cat out)"
+
 ERA_FAILPOINT=status-listed=stop era status >out 2>err &
 sender=$!
 wait_until is_stopped $sender

@@ -1,28 +1,18 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! `make install`: everything is where it is looked for, and systemd takes the units for what they are.
 
+#[path = "common/installed.rs"]
+mod installed;
 #[path = "common/oracle_program.rs"]
 mod oracle_program;
 
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Installs the program under test, and returns where to.
+/// Installs the program under test for good below a directory, as `make install` without DESTDIR does; returns where to.
 fn install(dir: &Path) -> PathBuf {
-    let (work, prefix) = (dir.join("work"), dir.join("prefix"));
-    std::fs::create_dir_all(work.join("target/release")).unwrap();
-    for name in ["Makefile", "man", "udev", "dist"] {
-        symlink(Path::new(env!("CARGO_MANIFEST_DIR")).join(name), work.join(name)).unwrap();
-    }
-    symlink(env!("CARGO_BIN_EXE_era"), work.join("target/release/era")).unwrap();
-    let prefix_is = format!("PREFIX={}", prefix.display());
-    let out = Command::new("make")
-        .args(["--no-print-directory", "install", &prefix_is])
-        .current_dir(&work)
-        .output()
-        .unwrap();
-    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let prefix = dir.join("prefix");
+    installed::make(&installed::project(dir), &["install", &format!("PREFIX={}", prefix.display())]);
     prefix
 }
 
@@ -45,6 +35,13 @@ fn everything_is_in_its_place() {
         "lib/dracut/modules.d/90era/era-parse.sh",
         "share/man/man5/eratab.5",
         "share/man/man5/era-backup.5",
+        "share/man/man5/era-repository.5",
+        "share/man/man5/era-stream.5",
+        "share/man/man8/era.8",
+        "share/man/man8/era-create.8",
+        "share/bash-completion/completions/era",
+        "share/zsh/site-functions/_era",
+        "share/fish/vendor_completions.d/era.fish",
         "share/doc/era/backup-example.toml",
         "lib/systemd/system/era-backup@.service",
         "lib/systemd/system/era-backup@.timer",

@@ -14,6 +14,7 @@ mod boot;
 mod changed;
 mod copy;
 mod create;
+mod generate;
 mod hashes;
 mod inspect;
 mod interrupt;
@@ -43,7 +44,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 use serde::Serialize;
 use signal_hook::consts::SIGPIPE;
 
@@ -113,6 +114,8 @@ enum Command {
     /// Says which links udev makes to a data device; called by a udev rule.
     #[command(hide = true)]
     UdevLinks,
+    #[command(hide = true)]
+    Generate(generate::Args),
 }
 
 #[derive(Parser)]
@@ -127,6 +130,17 @@ struct EraCopy {
 struct EraApply {
     #[command(flatten)]
     args: apply::Args,
+}
+
+/// The arguments of the program: of `era`, or of one of the classic tools by the name that it has there. For tests of what is
+/// written about them.
+pub fn definition(program: &str) -> Option<clap::Command> {
+    match program {
+        "era" => Some(Era::command()),
+        "era_copy" => Some(EraCopy::command()),
+        "era_apply" => Some(EraApply::command()),
+        _ => None,
+    }
 }
 
 /// Runs the program that the arguments, the name of the program first, ask for.
@@ -182,6 +196,7 @@ pub fn run(args: impl Iterator<Item = OsString>) -> ExitCode {
         Command::Copy(args) => copy::run(&args),
         Command::Apply(args) => apply::run(&args),
         Command::Inspect(args) => inspect::run(&args),
+        Command::Generate(args) => generate::run(&args),
     };
     answer(result.map(|()| true))
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! The whole system: a Debian made of Debian's packages, whose root filesystem is put on a tracked device by our command,
 //! boots by our hooks, is backed up from inside and over ssh, loses power, is started raw, restored, and made plain again.
+//! Our package is installed, upgraded, refuses to go while devices need it, and is purged at the end.
 //!
 //! The machine is User-Mode Linux, as in the kernel tests. This test is its boot loader: for each boot it takes the initial
 //! ramdisk and the options out of the disk, where `era create --at-boot --apply` has put them; for some boots a ramdisk that
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
 
+use crate::installed;
 use crate::machine::{Ending, Machine};
 use crate::prerequisites;
 use crate::work_dir::WorkDir;
@@ -27,14 +29,27 @@ const TIME_LIMIT: Duration = Duration::from_secs(900);
 /// Where the root filesystem is on the disk.
 const ROOT_OFFSET: u64 = 1 << 20;
 
-const NEEDS: [&str; 9] =
-    ["mmdebstrap", "sfdisk", "debugfs", "mke2fs", "e2fsck", "ssh-keygen", "chroot", "unshare", "strip"];
+const NEEDS: [&str; 10] = [
+    "mmdebstrap",
+    "sfdisk",
+    "debugfs",
+    "mke2fs",
+    "e2fsck",
+    "ssh-keygen",
+    "chroot",
+    "unshare",
+    "strip",
+    "dpkg-deb",
+];
 
 /// The test, which goes first: it is the longest, and what the others leave of the machine is enough for it.
 pub fn trial() -> Trial {
     let mut missing = prerequisites::missing(&NEEDS.map(String::from));
     if !rustix::process::geteuid().is_root() {
         missing.push("root, for chroot".into());
+    }
+    if !installed::has_cargo_deb() {
+        missing.push("cargo-deb, which `make test` installs".into());
     }
     crate::trial_unless("system".into(), &missing, || {
         a_debian_on_a_tracked_device();
@@ -75,7 +90,7 @@ struct System {
 }
 
 impl System {
-    /// A plain system, with era installed.
+    /// A plain system, with our package installed.
     fn new() -> Self {
         let work_dir = WorkDir::new(&[]).unwrap();
         let disk = work_dir.path().join("disk");
@@ -84,14 +99,11 @@ impl System {
         fs::copy(sources.join("tests/system/inside.sh"), inside).unwrap();
         let system = Self { work_dir, disk, deadline: Instant::now() + TIME_LIMIT };
         let tar = system.debian(&sources.join("tests/system/recipe.sh"));
+        let package = installed::package(&installed::project(system.work_dir.path()), "package-deb", "deb");
         let mut assemble = Command::new("bash");
         assemble.arg(sources.join("tests/system/assemble.sh"));
-        assemble.args([
-            tar.as_path(),
-            Path::new(env!("CARGO_BIN_EXE_era")),
-            prerequisites::modules().unwrap(),
-        ]);
-        system.run(assemble.args([sources, &system.disk]).current_dir(system.work_dir.path()));
+        assemble.args([&tar, &package]).arg(prerequisites::modules().unwrap()).arg(&system.disk);
+        system.run(assemble.current_dir(system.work_dir.path()));
         system
     }
 

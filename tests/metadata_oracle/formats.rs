@@ -47,6 +47,18 @@ fn json_has_units_in_its_keys() {
 }
 
 #[test]
+fn the_total_is_a_line_for_people() {
+    let what = mixed(200);
+    let image = Image::build(&what);
+    let runs = what.runs(|block| what.live.changed_since(block, 9));
+    let changed: u64 = runs.iter().map(|(begin, end)| end - begin).sum();
+    let bytes = changed * u64::from(what.block_size_sectors) * 512;
+    let expected =
+        format!("{changed} of 200 blocks, {bytes} bytes, written since era 9; next time ask for era 12\n");
+    assert_eq!(era_changed(image.path(), 9, &["--total"]).success(), expected);
+}
+
+#[test]
 fn nothing_changed_is_an_empty_list() {
     let image = Image::build(&Description::clean(200, 9));
     assert_eq!(era_changed(image.path(), 1, &[]).success(), "");

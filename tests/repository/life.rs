@@ -99,6 +99,14 @@ fn points_in_the_middle_go() {
     let times: Vec<String> =
         (0..8).map(|at| format!("2026-01-{:02}T{:02}:00:00Z", at / 2 + 1, 10 + at % 2)).collect();
     bench.set_times(&times.iter().map(String::as_str).collect::<Vec<_>>());
+    // All that the points of a week and of a month are would be kept, or those of the last day.
+    let rules =
+        ["prune", "REPO", "--dry-run", "--keep-daily", "7", "--keep-weekly", "4", "--keep-monthly", "12"];
+    for (arguments, go) in [(&rules[..], 4), (&["prune", "REPO", "--keep-within", "12h", "--dry-run"], 6)] {
+        let out = bench.run(arguments, b"", None);
+        assert_eq!(out.code, Some(0), "{}", out.stderr);
+        assert_eq!(out.stdout.iter().filter(|&&byte| byte == b'\n').count(), go, "{arguments:?}");
+    }
     let out = bench.run(&["prune", "--keep-daily", "9", "REPO"], b"", None);
     assert_eq!(out.code, Some(0), "{}", out.stderr);
     bench.kept = bench.kept.iter().skip(1).step_by(2).cloned().collect();

@@ -1,28 +1,39 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# assemble.sh TAR PROGRAM MODULES SOURCES DISK: a disk with a plain Debian that era is installed in, as `make install` does, a
-# partition with data, and a free one beside each. All happens in the current directory, where two initial ramdisks are made as
-# well, by dracut, with systemd in it and without.
+# assemble.sh TAR PACKAGE MODULES DISK: a disk with a plain Debian that our package is installed in, a partition with data, and a
+# free one beside each. All happens in the current directory, where two initial ramdisks are made as well, by dracut, with
+# systemd in it and without.
 set -euo pipefail
-tar=$1 program=$2 modules=$3 sources=$4 disk=$5
+tar=$1 package=$2 modules=$3 disk=$4
 version=${modules##*/}
 uuid=11111111-2222-4333-8444-555555555555
 data_uuid=22222222-3333-4444-8555-666666666666
 part=aaaaaaaa-0000-4000-8000-00000000000
-unset DESTDIR MAKEFLAGS MFLAGS
 
-mkdir root work
+mkdir root
 tar -C root -xf "$tar"
-mkdir -p work/target/release root/lib/modules root/boot/loader/entries root/etc/kernel root/root/.ssh
+mkdir -p root/lib/modules root/boot/loader/entries root/etc/kernel root/root/.ssh
 cp -a "$modules" root/lib/modules/
 zcat /usr/share/doc/user-mode-linux/config.gz >"root/boot/config-$version"
 # The kernel is no file inside; what is made for it asks for one.
 : >"root/boot/vmlinuz-$version"
-strip -o work/target/release/era "$program"
-for name in Makefile man udev dist; do
-    ln -s "$sources/$name" work/$name
-done
-make --no-print-directory -s -C work install PREFIX=/usr DESTDIR="$PWD/root"
+
+# An older package first, then the real one, as its upgrade. The initial ramdisk is made below, so triggers wait.
+installed() {
+    [ "$(chroot root dpkg-query -Wf '${db:Status-Status} ${Version}' era)" = "installed $1" ]
+    [ "$(chroot root dpkg-query -Wf '${db:Status-Status}' initramfs-tools)" = triggers-pending ]
+}
+dpkg-deb -R "$package" older
+sed -i 's/^Version: .*/Version: 0.0.1-1/' older/DEBIAN/control
+dpkg-deb -Zgzip -z1 -b older root/older.deb >dpkg.log
+cp "$package" root/newer.deb
+chroot root dpkg --no-triggers -i older.deb >>dpkg.log
+installed 0.0.1-1
+printf '# The administrator'"'"'s own.\n' >root/etc/eratab
+chroot root dpkg --no-triggers -i newer.deb >>dpkg.log
+installed "$(dpkg-deb -f "$package" Version)"
+[ "$(cat root/etc/eratab)" = "# The administrator's own." ]
+rm -r older root/older.deb root/newer.deb
 
 sed -i 's/^MODULES=.*/MODULES=list/; s/^COMPRESS=.*/COMPRESS=lz4/' root/etc/initramfs-tools/initramfs.conf
 echo FSTYPE=ext4 >root/etc/initramfs-tools/conf.d/era-test
@@ -69,10 +80,11 @@ dracut() {
         { cat dracut-said >&2; return 1; }
     mv "root/boot/$name" .
 }
+mv root/etc/eratab eratab
 echo "root PARTUUID=${part}1 PARTUUID=${part}2 x-initrd.attach" >root/etc/eratab
 dracut initrd-dracut ""
 dracut initrd-dracut-systemd "systemd systemd-initrd dracut-systemd"
-rm root/etc/eratab
+mv eratab root/etc/eratab
 
 truncate -s 700M "$disk"
 sfdisk -q "$disk" <<END
@@ -85,4 +97,4 @@ END
 mke2fs -q -t ext4 -U $uuid -E offset=1048576,lazy_itable_init=0 -d root "$disk" 450M
 mkdir -p data/by-name
 mke2fs -q -t ext4 -U $data_uuid -E offset=$((1316864 * 512)),lazy_itable_init=0 -d data "$disk" 32M
-rm -rf root work data
+rm -rf root data

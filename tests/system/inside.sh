@@ -77,6 +77,12 @@ nothing_failed() {
     failed=$(systemctl list-units --state=failed --plain --no-legend)
     [ -z "$failed" ] || fail "units failed: $failed"
 }
+# refuses_to_go PATTERN: the package cannot be removed, says why, and is whole.
+refuses_to_go() {
+    ! dpkg --no-triggers -r era >/run/dpkg 2>&1 || fail "the package was removed"
+    grep -q "$1" /run/dpkg || fail "removing the package said nothing of: $1; but: $(cat /run/dpkg)"
+    [ "$(dpkg-query -Wf '${db:Status-Status}' era)" = installed ] || fail "$(dpkg -s era)"
+}
 write_all_the_time() {
     local round
     mkdir -p /var/load
@@ -179,6 +185,7 @@ boot_5() {
     in_order data
     goes_on data
     data_is_mounted
+    refuses_to_go "would not without era: root"
     echo bypassed >/var/bypassed
 }
 
@@ -206,22 +213,33 @@ boot_7() {
     cmp /etc/fstab $host/fstab
     cmp /boot/loader/entries/debian.conf $host/entry
     ! grep -q '^root' /etc/eratab
-    for left in '/etc/*.before-era-*' '/etc/kernel/*.before-era-*' '/boot/loader/entries/*.before-era-*' \
-        '/var/lib/era/at-boot/*'; do
-        ! compgen -G "$left" || fail "something is left"
-    done
     [ "$(cat /srv/boot)" = 5 ] || fail "the data are those of boot $(cat /srv/boot)"
     umount -R /srv
     era remove data
     sed -i '/srv/d' /etc/fstab
+    # It is not needed any more, but is open until the next boot.
+    refuses_to_go "tracked devices are open: root"
+    for left in '/etc/*.before-era-*' '/etc/kernel/*.before-era-*' '/boot/loader/entries/*.before-era-*' \
+        '/var/lib/era/at-boot/*'; do
+        ! compgen -G "$left" || fail "something is left"
+    done
 }
 
-# Plain again.
+# Plain again. The package goes, and what is the administrator's stays.
 boot_8() {
     root_is /dev/ubda1
     nothing_failed
     [ "$(dmsetup ls)" = "No devices found" ] || fail "$(dmsetup ls)"
     root_uuid_is /dev/ubda1
+    mkdir -p /etc/era/backup
+    echo 'source = "root"' >/etc/era/backup/root.toml
+    # The initial ramdisk would be made anew, which takes its time.
+    dpkg --no-triggers --purge era
+    [ "$(dpkg-query -Wf '${db:Status-Status}' initramfs-tools)" = triggers-pending ] || fail "no trigger"
+    ! dpkg-query -W era 2>/dev/null || fail "$(dpkg -s era)"
+    ! command -v era || fail "era is still there"
+    [ "$(head -n 1 /etc/eratab)" = "# The administrator's own." ] || fail "$(cat /etc/eratab)"
+    [ -e /etc/era/backup/root.toml ] && [ ! -e /var/lib/era ]
 }
 
 "boot_$ERA_TEST_BOOT"

@@ -166,7 +166,7 @@ fn what_the_system_starts_from_is_not_removed() {
     let script = script.replace("/etc/eratab", table.to_str().unwrap()).replace("/sys/block", "/nowhere");
     for (text, refused) in [
         ("", None),
-        ("# root a b x-initrd.attach\nvol /dev/a /dev/b noauto\nold a b x-initrd.attachment\n", None),
+        ("# root a b x-initrd.attach\nvol /dev/a /dev/b noauto\nold a b noauto,x-initrd.attachment\n", None),
         ("root PARTUUID=1 PARTUUID=2 discards,x-initrd.attach,nofail\n", Some("root")),
         ("  usr\ta\tb\tx-initrd.attach # not a comment\n", Some("usr")),
     ] {
@@ -181,4 +181,13 @@ fn what_the_system_starts_from_is_not_removed() {
             }
         }
     }
+    // Closed, but opened at boot as long as the program is there.
+    fs::write(&table, "vol /dev/a /dev/b\nother /dev/c /dev/d nofail\nthird /dev/e /dev/f noauto\n").unwrap();
+    let out = Command::new("sh").args(["-c", &script]).output().unwrap();
+    let said = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert_eq!(out.status.code(), Some(0), "{said}");
+    assert!(
+        said.contains("warning: nothing opens these at boot any more; see to /etc/fstab: vol other\n"),
+        "{said}"
+    );
 }

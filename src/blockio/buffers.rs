@@ -30,6 +30,8 @@ impl Spare {
 pub(super) struct Buffers {
     /// The largest request, before it is widened to the alignment.
     most: usize,
+    /// Whether this is not the first request: for a single one, which may be small, a huge page costs more than it saves.
+    has_begun: bool,
     make_large: AlignedBufs,
     large: Spare,
     others: Spare,
@@ -37,13 +39,21 @@ pub(super) struct Buffers {
 
 impl Buffers {
     pub(super) fn new(most: usize) -> Self {
-        Self { most, make_large: AlignedBufs::new(most), large: Spare::default(), others: Spare::default() }
+        Self {
+            most,
+            has_begun: false,
+            make_large: AlignedBufs::new(most),
+            large: Spare::default(),
+            others: Spare::default(),
+        }
     }
 
     /// A buffer with room for so many bytes, of which widening added less than the alignment at either end; and where it goes
     /// when it is not needed any more.
     pub(super) fn get(&mut self, span: usize, align: usize) -> (AlignedBuf, Spare) {
-        if span <= self.most && span >= MIN_BYTES_IN_HUGE_PAGE && self.most.is_multiple_of(align) {
+        let is_first = !std::mem::replace(&mut self.has_begun, true);
+        let fits = span <= self.most && span >= MIN_BYTES_IN_HUGE_PAGE && self.most.is_multiple_of(align);
+        if fits && !is_first {
             let buf = self.large.take().unwrap_or_else(|| self.make_large.make());
             return (buf, self.large.clone());
         }
@@ -96,6 +106,8 @@ mod tests {
     #[test]
     fn a_buffer_is_there_again_when_nobody_has_what_is_in_it() {
         let mut buffers = Buffers::new(1 << 18);
+        // The first one is not in a huge page.
+        assert_eq!(buffers.get(1 << 18, 512).0.len(), (1 << 18) + 1024);
         for (span, align, room) in [(1 << 18, 4096, 1 << 18), (4096, 512, (1 << 18) + 1024)] {
             let (buf, home) = buffers.get(span, align);
             let at = buf.as_ptr();

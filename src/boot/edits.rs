@@ -95,7 +95,28 @@ pub fn apply(text: &str, edits: &[Edit]) -> String {
     lines.concat()
 }
 
-/// The text with edits taken back, and the lines that are not there any more.
+/// The word `root=` of before, where an edit replaced it by that of the tracked device.
+pub fn old_root<'a>(edits: impl IntoIterator<Item = &'a Edit>, tracked: &str) -> Option<String> {
+    let word = format!("root={tracked}");
+    edits.into_iter().find_map(|edit| {
+        let Edit::Replace { old, new } = edit else { return None };
+        let mut words = new.split(' ').zip(old.split(' '));
+        words.find(|(new, _)| *new == word).map(|(_, old)| old.to_owned())
+    })
+}
+
+/// A kernel's command line, or a boot loader's entry, with another word in the place of the `root=` of the tracked device.
+pub fn with_root(text: &str, tracked: &str, root: &str) -> String {
+    let word = format!("root={tracked}");
+    let line = |line: &str| -> String {
+        let (line, end) = line.strip_suffix('\n').map_or((line, ""), |line| (line, "\n"));
+        let words: Vec<&str> = line.split(' ').map(|one| if one == word { root } else { one }).collect();
+        words.join(" ") + end
+    };
+    text.split_inclusive('\n').map(line).collect()
+}
+
+/// The text with edits taken back, and the lines that are not there any more, nor what stood there before.
 pub fn take_back(text: &str, edits: &[Edit]) -> (String, Vec<String>) {
     let mut lines: Vec<String> = text.split_inclusive('\n').map(String::from).collect();
     let mut missing = Vec::new();
@@ -104,7 +125,8 @@ pub fn take_back(text: &str, edits: &[Edit]) -> (String, Vec<String>) {
             Edit::Replace { old, new } => (new, Some(old.as_str())),
             Edit::Append(new) => (new, None),
         };
-        if !put(&mut lines, new, old) {
+        let is_as_before = |lines: &[String]| old.is_some_and(|old| lines.iter().any(|line| says(line, old)));
+        if !put(&mut lines, new, old) && !is_as_before(&lines) {
             missing.push(new.clone());
         }
     }
@@ -113,15 +135,17 @@ pub fn take_back(text: &str, edits: &[Edit]) -> (String, Vec<String>) {
 
 /// Puts one line in the place of the last that says this; `None` takes it out. Whether there was one.
 fn put(lines: &mut Vec<String>, this: &str, that: Option<&str>) -> bool {
-    let Some(at) = lines.iter().rposition(|line| line.strip_suffix('\n').unwrap_or(line) == this) else {
-        return false;
-    };
+    let Some(at) = lines.iter().rposition(|line| says(line, this)) else { return false };
     let end = if lines[at].ends_with('\n') { "\n" } else { "" };
     match that {
         Some(that) => lines[at] = format!("{that}{end}"),
         None => drop(lines.remove(at)),
     }
     true
+}
+
+fn says(line: &str, this: &str) -> bool {
+    line.strip_suffix('\n').unwrap_or(line) == this
 }
 
 #[cfg(test)]
@@ -159,6 +183,27 @@ mod tests {
             "title root=UUID=x\noptions  root=/dev/mapper/root ro  resume=UUID=1-2 quiet\n#options root=UUID=1-2\n"
         );
         assert_eq!(command_line("root=UUID=other ro", &names()), []);
+    }
+
+    #[test]
+    fn entries_that_came_later_get_the_root_of_before() {
+        let edits = command_line("options ro root=UUID=1-2 quiet\n", &names());
+        let tracked = "/dev/mapper/root";
+        let root = old_root(&edits, tracked).unwrap();
+        assert_eq!(root, "root=UUID=1-2");
+        assert_eq!(old_root(&edits, "/dev/mapper/roo"), None);
+        assert_eq!(old_root(&grub("", &names()), tracked), None);
+        let later = "title b\noptions root=/dev/mapper/root ro\noptions root=/dev/mapper/root2 a\n";
+        let expected = "title b\noptions root=UUID=1-2 ro\noptions root=/dev/mapper/root2 a\n";
+        assert_eq!(with_root(later, tracked, &root), expected);
+        assert_eq!(with_root("ro root=/dev/mapper/root", tracked, &root), "ro root=UUID=1-2");
+    }
+
+    #[test]
+    fn what_is_as_before_is_not_missed() {
+        let text = "UUID=1-2 / ext4\n";
+        let edits = fstab(text, &names());
+        assert_eq!(take_back(text, &edits), (text.into(), vec![]));
     }
 
     #[test]

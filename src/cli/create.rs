@@ -118,7 +118,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
 /// Prepares a device that is in use. The table comes first of what the boot reads, and the ramdisk last, as it holds a copy.
 fn at_boot(args: &Args, dm: &Dm, data: &Path, meta: &Path, wishes: &Wishes) -> anyhow::Result<()> {
     let (data, metadata) = lifecycle::open_in_use(data, meta)?;
-    let plan = at_boot::plan(&args.name, &data)?;
+    let plan = at_boot::plan(&args.name, &data, args.apply)?;
     let created = lifecycle::create(dm, &args.name, &data, &metadata, wishes)?;
     let mut entry = entry(args, &data, &metadata);
     entry.options.initrd_attach = plan.initrd;

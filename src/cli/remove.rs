@@ -13,6 +13,7 @@ use crate::device::dm::Dm;
 use crate::device::eratab::{self, Name};
 use crate::device::header::{self, HeaderError};
 use crate::device::lifecycle;
+use crate::report;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -81,12 +82,22 @@ fn undo_at_boot(name: &Name, record: &Record) -> anyhow::Result<()> {
         None => record.entry()?,
     };
     let device = Device::from(entry.clone());
-    let (data, metadata) = (device.data(), device.metadata()?);
-    let has_header = match header::read(&metadata) {
-        Ok(_) => true,
-        Err(HeaderError::NotThere) => false,
+    let data = device.data();
+    let metadata = match device.metadata.resolve().and_then(|path| number_of(&path)) {
+        Ok(_) => Some(device.metadata()?),
+        // With a disk that has died there is nothing to take away from it; the boot must be mended all the same.
+        Err(e) => {
+            report::warn(format_args!(
+                "{e:#}: what is on it stays; `era remove --meta DEVICE` takes it away when it is back"
+            ));
+            None
+        }
+    };
+    let has_header = match metadata.as_ref().map(|disk| header::read(disk)) {
+        Some(Ok(_)) => true,
+        None | Some(Err(HeaderError::NotThere)) => false,
         // One that is somebody else's is refused before anything is changed.
-        Err(e) => return Err(e).with_context(|| metadata.path.display().to_string()),
+        Some(Err(e)) => return Err(e).with_context(|| device.metadata.to_string()),
     };
     eratab::remove(path, name)?;
     record.put_back(name).inspect_err(|_| {
@@ -94,7 +105,7 @@ fn undo_at_boot(name: &Name, record: &Record) -> anyhow::Result<()> {
         let _ = eratab::add(path, &entry);
     })?;
     let mut until = "";
-    if has_header {
+    if let Some(metadata) = metadata.filter(|_| has_header) {
         let dm = Dm::open()?;
         let is_in_use = dm.state(name.as_str())?.is_some_and(|state| state.open_count > 0)
             || data.as_ref().is_ok_and(|data| {

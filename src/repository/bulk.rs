@@ -22,6 +22,8 @@ use crate::workers::Workers;
 
 /// Units that are looked at together; what is under way is read to its end in between.
 const BATCH: usize = 1 << 14;
+/// The first ones, so that who wants few does not wait for the others to be looked up. Each batch is twice as large as the one before.
+const FIRST_BATCH: usize = 1 << 7;
 
 /// Bytes that are read with one request: so many, in units that are whole where they are no larger than
 const PIECE_BYTES: u64 = 256 << 10;
@@ -101,9 +103,11 @@ impl View {
         let source =
             Source::open(&path).map_err(|e| anyhow::Error::from(e).context(path.display().to_string()))?;
         let mut batch = VecDeque::new();
+        let mut most = FIRST_BATCH;
         let mut hashing = hashing(self.geometry());
         loop {
-            batch.extend(units.by_ref().take(BATCH - batch.len()));
+            batch.extend(units.by_ref().take(most.saturating_sub(batch.len())));
+            most = BATCH.min(2 * most);
             if batch.is_empty() {
                 return Ok(());
             }

@@ -35,7 +35,7 @@ pub(super) struct Readahead {
     /// Those that came last, in order.
     kept: VecDeque<(u64, Option<Bytes>)>,
     /// `None` for one that is not what it was.
-    units: Option<Receiver<Option<Bytes>>>,
+    units: Option<Receiver<(u64, Option<Bytes>)>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -62,7 +62,8 @@ impl Readahead {
     /// A unit that is covered; waits for it. `None` where it cannot be had from here.
     pub(super) fn get(&mut self, unit: u64) -> Option<Bytes> {
         while self.next <= unit {
-            let Ok(bytes) = self.units.as_ref()?.recv() else {
+            let came = self.units.as_ref()?.recv().ok().filter(|(came, _)| *came == self.next);
+            let Some((_, bytes)) = came else {
                 // It has come to the end, or to an error.
                 self.units = None;
                 return None;
@@ -93,7 +94,15 @@ fn room(bytes: u64, geometry: Geometry) -> usize {
     usize::try_from(bytes / geometry.unit_bytes).unwrap_or(usize::MAX).max(1)
 }
 
-fn read(repository: &Path, point: u64, first: u64, to: &SyncSender<Option<Bytes>>) -> anyhow::Result<()> {
+/// A unit that is smaller is copied out of the buffer that it was read into, which may have room for many.
+const MIN_BYTES_IN_PLACE: usize = 64 << 10;
+
+fn read(
+    repository: &Path,
+    point: u64,
+    first: u64,
+    to: &SyncSender<(u64, Option<Bytes>)>,
+) -> anyhow::Result<()> {
     let mut view = View::open(repository, Selector::Id(point))?;
     let geometry = view.geometry();
     let zeros = Bytes::from(vec![0; usize::try_from(geometry.unit_bytes)?]);
@@ -101,9 +110,10 @@ fn read(repository: &Path, point: u64, first: u64, to: &SyncSender<Option<Bytes>
         let len = usize::try_from(geometry.extent(unit).len)?;
         let bytes =
             found.ok().filter(|found| found.hash == found.expected).map(|found| match found.contents {
+                Contents::Bytes(bytes) if len < MIN_BYTES_IN_PLACE => Bytes::copy_from_slice(&bytes),
                 Contents::Bytes(bytes) => bytes,
                 Contents::Zeros => zeros.slice(..len),
             });
-        to.send(bytes).map_err(|_| anyhow!("nobody asks for more"))
+        to.send((unit, bytes)).map_err(|_| anyhow!("nobody asks for more"))
     })
 }

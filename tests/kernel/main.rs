@@ -70,7 +70,8 @@ fn trial_unless(
 
 /// Boots the machine as often as the scenario wants it; the time limit is for all boots together.
 fn run(scenario: &Scenario) -> Result<(), Failed> {
-    let deadline = Instant::now() + scenario.time_limit;
+    let started = Instant::now();
+    let deadline = started + scenario.time_limit;
     let mut work_dir = WorkDir::new(&scenario.disks)?;
     for boot in 1..=scenario.boots {
         let ending = Machine::start(scenario, boot, &mut work_dir)?.wait(deadline)?;
@@ -86,6 +87,7 @@ fn run(scenario: &Scenario) -> Result<(), Failed> {
         };
         return Err(Failed::from(format!("boot {boot}: {problem}\n{}", work_dir.logs())));
     }
+    eprintln!("{}: {} s", scenario.name, started.elapsed().as_secs());
     Ok(())
 }
 

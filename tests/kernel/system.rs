@@ -6,7 +6,7 @@
 //! The machine is User-Mode Linux, as in the kernel tests. This test is its boot loader: for each boot it takes the initial
 //! ramdisk and the options out of the disk, where `era create --at-boot --apply` has put them; for some boots a ramdisk that
 //! dracut has made takes its place. `inside.sh` has what is done in each boot. The system without era is made once and kept
-//! below target/.
+//! below ~/.cache/era.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -83,6 +83,13 @@ enum Ramdisk {
     DracutSystemd,
 }
 
+/// Where what is made once is kept, so that it outlives a clone.
+fn cache() -> PathBuf {
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    let cache = std::env::var_os("XDG_CACHE_HOME").filter(|path| !path.is_empty()).map(PathBuf::from);
+    cache.or_else(home).map_or_else(|| env!("CARGO_TARGET_TMPDIR").into(), |cache| cache.join("era"))
+}
+
 struct System {
     work_dir: WorkDir,
     disk: PathBuf,
@@ -112,11 +119,12 @@ impl System {
         let mut hasher = DefaultHasher::new();
         fs::read(recipe).unwrap().hash(&mut hasher);
         fs::read("/etc/os-release").unwrap().hash(&mut hasher);
-        let tar = format!("{}/debian-{:016x}.tar", env!("CARGO_TARGET_TMPDIR"), hasher.finish());
-        if !Path::new(&tar).exists() {
+        let tar = cache().join(format!("debian-{:016x}.tar", hasher.finish()));
+        if !tar.exists() {
+            fs::create_dir_all(cache()).unwrap();
             self.run(Command::new("bash").arg(recipe).arg(&tar));
         }
-        tar.into()
+        tar
     }
 
     fn host(&self, name: &str) -> PathBuf {

@@ -16,11 +16,12 @@ use tempfile::TempDir;
 use crate::texts;
 
 /// Pages of others that ours refer to.
-const FOREIGN: [&str; 14] = [
+const FOREIGN: [&str; 15] = [
     "blkid(8)",
     "crypttab(5)",
     "dmsetup(8)",
     "flock(2)",
+    "fstab(5)",
     "kernel-command-line(7)",
     "ssh_config(5)",
     "sshd(8)",

@@ -2,8 +2,12 @@
 //! Repositories by their effects: the program is run on directories, and what it keeps is compared with what was given to
 //! it, bit for bit. Kernel and network do not take part here.
 
+#[path = "../common/oracle_program.rs"]
+mod oracle_program;
 #[path = "../common/program.rs"]
 mod program;
+#[path = "../common/tmux.rs"]
+mod tmux;
 
 mod backup;
 mod bench;
@@ -13,6 +17,7 @@ mod damage;
 mod growth;
 mod life;
 mod locks;
+mod look;
 mod lost;
 mod memory;
 mod passes;

@@ -19,6 +19,11 @@ depends() {
 }
 
 installkernel() {
+    # shellcheck disable=SC2154 # dracut sets it
+    modinfo -k "$kernel" dm_era >/dev/null 2>&1 || {
+        dfatal "era: the kernel $kernel has no dm-era (CONFIG_DM_ERA): it cannot open what /etc/eratab marks x-initrd.attach"
+        exit 1
+    }
     hostonly='' instmods dm_mod dm_era dm_snapshot
 }
 

@@ -27,6 +27,10 @@ const GRUB_CONFIGS: [(&str, &[&str]); 3] = [
     ("grub-mkconfig", &["-o", "/boot/grub/grub.cfg"]),
 ];
 
+/// The end of the name of Fedora's entry for a rescue. Its initial ramdisk is never made anew: it would not find a tracked
+/// device, and so it keeps the raw one.
+const RESCUE: &str = "-0-rescue.conf";
+
 /// The entries of all kernels.
 pub(super) fn entries() -> anyhow::Result<Vec<PathBuf>> {
     let mut entries = Vec::new();
@@ -34,7 +38,8 @@ pub(super) fn entries() -> anyhow::Result<Vec<PathBuf>> {
         let Ok(found) = fs::read_dir(directory) else { continue };
         for entry in found {
             let path = entry.with_context(|| directory.to_owned())?.path();
-            if path.extension().is_some_and(|extension| extension == "conf") {
+            let is_entry = path.extension().is_some_and(|extension| extension == "conf");
+            if is_entry && !path.display().to_string().ends_with(RESCUE) {
                 entries.push(path);
             }
         }

@@ -60,7 +60,7 @@ pub(super) struct Record {
 }
 
 /// Finds out what must change; refuses what cannot be done.
-pub(super) fn plan(name: &Name, data: &Disk) -> anyhow::Result<Plan> {
+pub(super) fn plan(name: &Name, data: &Disk, apply: bool) -> anyhow::Result<Plan> {
     let path = data.path.display();
     let holders = PathBuf::from(format!("/sys/dev/block/{}/holders", data.number));
     if let Some(holder) = fs::read_dir(&holders).with_context(|| holders.display().to_string())?.next() {
@@ -71,8 +71,9 @@ pub(super) fn plan(name: &Name, data: &Disk) -> anyhow::Result<Plan> {
         );
     }
     let mounted = mounts::on(data.number)?;
-    let initrd =
-        mounted.iter().any(|mount| [Path::new("/"), Path::new("/usr")].contains(&mount.path.as_path()));
+    let is_mounted_on = |path: &str| mounted.iter().any(|mount| mount.path == Path::new(path));
+    let is_root = is_mounted_on("/");
+    let initrd = is_root || is_mounted_on("/usr");
     let ramdisk = initrd.then(|| ramdisk::command(Path::new(ROOT))).transpose()?;
 
     let names = Names { raw: names::spellings(data)?, tracked: node(name.as_str()).display().to_string() };
@@ -88,7 +89,7 @@ pub(super) fn plan(name: &Name, data: &Disk) -> anyhow::Result<Plan> {
     };
     change(FSTAB.into(), edits::fstab)?;
     let mut commands = Vec::new();
-    if initrd {
+    if is_root {
         let mut found = change(boot_loader::KERNEL_CMDLINE.into(), edits::command_line)?;
         for entry in boot_loader::entries()? {
             found |= change(entry, edits::command_line)?;
@@ -100,11 +101,16 @@ pub(super) fn plan(name: &Name, data: &Disk) -> anyhow::Result<Plan> {
             commands.push(command);
         }
         if !found {
-            report::warn(format_args!(
-                "no boot loader's configuration with root= of {path} was found; give the kernel root={} yourself: \
-                 root=UUID= may mean the raw device, which is not tracked",
+            let what = format!(
+                "no boot loader's configuration with root= of {path} was found; give the kernel root={} yourself \
+                 before the next boot: with another one the machine does not start, or / is not tracked",
                 names.tracked
-            ));
+            );
+            // With --apply all is said to be done.
+            if apply {
+                bail!("{what}. Without --apply, the rest is prepared for that");
+            }
+            report::warn(format_args!("{what}"));
         }
     }
     commands.extend(ramdisk);
@@ -161,7 +167,32 @@ impl Record {
             put_back(path, edits, name)?;
             failpoint::reach("boot-restored");
         }
-        self.run_commands()
+        self.put_back_others(name)?;
+        let before = Ramdisks::find();
+        self.run_commands()?;
+        if self.plan.initrd && before.check_made().is_err() {
+            report::warn(format_args!(
+                "no initial ramdisk was made anew: those that are there may still look for {name}; make one before the \
+                 next boot"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Entries of kernels that were installed while it was tracked, which got what stood on the command line then.
+    fn put_back_others(&self, name: &Name) -> anyhow::Result<()> {
+        let tracked = node(name.as_str()).display().to_string();
+        let edits = self.plan.changes.iter().flat_map(|change| &change.edits);
+        let Some(root) = edits::old_root(edits, &tracked) else { return Ok(()) };
+        for path in boot_loader::entries()?.into_iter().chain([boot_loader::KERNEL_CMDLINE.into()]) {
+            let Some(text) = read(&path)? else { continue };
+            let new = edits::with_root(&text, &tracked, &root);
+            if new != text {
+                write(&path, &new)?;
+                report::note(format_args!("{}: {root} again", path.display()));
+            }
+        }
+        Ok(())
     }
 
     fn run_commands(&self) -> anyhow::Result<()> {
@@ -181,22 +212,51 @@ fn put_back(path: &Path, edits: &[Edit], name: &Name) -> anyhow::Result<()> {
     let backup = backup_of(path, name);
     files::clean_up(path);
     files::clean_up(&backup);
-    let (Some(text), Some(before)) = (read(path)?, read(&backup)?) else { return Ok(()) };
+    let before = read(&backup)?;
+    let Some(text) = read(path)? else {
+        return gone(path).and_then(|()| if before.is_some() { remove(&backup) } else { Ok(()) });
+    };
+    let Some(before) = before else {
+        // It was not changed yet, or somebody has tidied up.
+        let (new, missing) = edits::take_back(&text, edits);
+        let replaced = |line: &String| !edits.contains(&Edit::Append(line.clone()));
+        missing.iter().filter(|line| replaced(line)).for_each(|line| report_missing(path, line));
+        return if new == text { Ok(()) } else { write(path, &new) };
+    };
     if text != before {
         let (text, missing) = edits::take_back(&text, edits);
-        for line in missing {
-            report::warn(format_args!(
-                "{}: was changed since; see to it yourself, this line is not there any more: {line}",
-                path.display()
-            ));
-        }
+        missing.iter().for_each(|line| report_missing(path, line));
         write(path, &text)?;
         if text != before {
             report::note(format_args!("{}: is {} as it was", backup.display(), path.display()));
             return Ok(());
         }
     }
-    fs::remove_file(&backup).with_context(|| backup.display().to_string())
+    remove(&backup)
+}
+
+fn remove(path: &Path) -> anyhow::Result<()> {
+    fs::remove_file(path).with_context(|| path.display().to_string())
+}
+
+fn report_missing(path: &Path, line: &str) {
+    report::warn(format_args!(
+        "{}: was changed since; see to it yourself, this line is not there any more: {line}",
+        path.display()
+    ));
+}
+
+/// A file that was changed is not there. The entry of a kernel goes with the kernel; but not with its directory, which is on
+/// a filesystem that is not mounted then.
+fn gone(path: &Path) -> anyhow::Result<()> {
+    if path.parent().is_some_and(Path::is_dir) {
+        report::note(format_args!("{}: is gone, and is left so", path.display()));
+        return Ok(());
+    }
+    bail!(
+        "{}: is not there, and was changed for it; mount the filesystem that it is on, and try again",
+        path.display()
+    )
 }
 
 /// What was changed for a device, if anything was.

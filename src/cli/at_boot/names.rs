@@ -2,10 +2,11 @@
 //! How a device may be called in a configuration.
 
 use std::fs;
+use std::path::PathBuf;
 
 use anyhow::Context;
 
-use crate::device::disk::Disk;
+use crate::device::disk::{Disk, number_of};
 
 /// Its nodes and links, and the tags that udev knows.
 pub(super) fn spellings(data: &Disk) -> anyhow::Result<Vec<String>> {
@@ -26,5 +27,21 @@ pub(super) fn spellings(data: &Disk) -> anyhow::Result<Vec<String>> {
             }
         }
     }
+    names.extend(
+        below_dev()
+            .filter(|path| number_of(path).is_ok_and(|number| number == data.number))
+            .map(|path| path.display().to_string()),
+    );
+    names.sort_unstable();
+    names.dedup();
     Ok(names)
+}
+
+/// What is in the directories of /dev: a logical volume is `/dev/GROUP/VOLUME` and `/dev/mapper/GROUP-VOLUME`.
+fn below_dev() -> impl Iterator<Item = PathBuf> {
+    let entries = |directory: PathBuf| fs::read_dir(directory).into_iter().flatten().flatten();
+    entries("/dev".into())
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .flat_map(move |directory| entries(directory.path()))
+        .map(|entry| entry.path())
 }

@@ -41,6 +41,19 @@ interrupt_everywhere() {
     done
 }
 
+# interrupt_where_held NAME MIRROR CONSISTENCY: killed at each step; and made to stand still where writes are held, which is
+# what it means that everything is on the device: elsewhere nothing waits for the sender.
+interrupt_where_held() {
+    local step
+    interrupt_everywhere "$1" "$2" "$3" kill
+    for step in $(steps_of "$3"); do
+        case $step in
+        frozen | suspended | snapshot-active | origin-active | resumed) interrupt "$1" "$3" "$step" stop ;;
+        esac
+    done
+    assert_mirror "$1" "$2"
+}
+
 # interrupt_in_turn NAME MIRROR CONSISTENCY ACTION...: in one way at each step, by turns: ways that end a process alike.
 interrupt_in_turn() {
     local step turn=0 actions=("${@:4}")

@@ -18,6 +18,8 @@ printf 'GRUB_CMDLINE_LINUX="quiet"\n' >$root/etc/default/grub
 printf 'ro root=UUID=%s quiet' "$uuid" >$root/etc/kernel/cmdline
 printf 'title a\noptions root=UUID=%s ro\n' "$uuid" >$root/boot/loader/entries/a.conf
 printf 'title b\noptions root=UUID=other ro\n' >$root/boot/loader/entries/b.conf
+# Its initial ramdisk is never made anew.
+printf 'title rescue\noptions root=UUID=%s ro\n' "$uuid" >$root/boot/loader/entries/m-0-rescue.conf
 echo old >$root/boot/initrd.img-1
 
 # stand_in NAME COMMANDS: a program of the distribution.
@@ -171,6 +173,38 @@ mv $root/etc/fstab.before-era-root $root/etc/fstab
 mv $root/etc/kernel/cmdline.before-era-root $root/etc/kernel/cmdline
 files_as_before "changed by others"
 
+# Copies that somebody has tidied up are not needed. An entry that came meanwhile leads back, too, and one that went is not
+# missed; but a filesystem that is not mounted is.
+"${create[@]}" --apply
+rm -f $root/etc/fstab.before-era-root $root/etc/default/grub.before-era-root
+mv $root/boot/loader/entries $root/boot/loader/away
+assert_exit 2 "${remove[@]}"
+assert_message "/boot/loader/entries/a.conf: is not there, and was changed for it; mount the filesystem that it is on"
+grep "^root" $root/etc/eratab
+mv $root/boot/loader/away $root/boot/loader/entries
+printf 'title c\noptions ro root=/dev/mapper/root quiet\n' >$root/boot/loader/entries/c.conf
+assert_exit 0 "${remove[@]}"
+assert_message "/boot/loader/entries/c.conf: root=UUID=$uuid again"
+grep "^options ro root=UUID=$uuid quiet" $root/boot/loader/entries/c.conf
+rm $root/boot/loader/entries/c.conf
+files_as_before "tidied up"
+"${create[@]}" --apply
+mv $root/boot/loader/entries/a.conf .
+assert_exit 0 "${remove[@]}"
+assert_message "/boot/loader/entries/a.conf: is gone, and is left so"
+mv a.conf $root/boot/loader/entries/
+sed -i "s|root=/dev/mapper/root|root=UUID=$uuid|" $root/boot/loader/entries/a.conf
+files_as_before "a kernel has gone"
+
+# A metadata device that has died. What is on it is not taken away.
+"${create[@]}" --apply
+mv "$meta" gone
+assert_exit 0 "${remove[@]}"
+assert_message "what is on it stays; .era remove --meta DEVICE. takes it away when it is back"
+mv gone "$meta"
+assert_exit 0 "${in_root[@]}" era remove --meta "$meta"
+files_as_before "without metadata"
+
 # As Fedora has it; and no boot loader that is known.
 rm $root/bin/update-{grub,initramfs} $root/calls
 stand_in grub2-mkconfig "$makes_config"
@@ -186,6 +220,8 @@ rm $root/bin/grub2-mkconfig $root/boot/loader/entries/a.conf $root/etc/kernel/cm
 files >files-before
 assert_exit 0 "${create[@]}"
 assert_message "no boot loader's configuration with root= of $data was found; give the kernel root=/dev/mapper/root yourself"
-assert_message "root=UUID= may mean the raw device, which is not tracked"
 assert_exit 0 "${remove[@]}"
 files_as_before "no boot loader"
+assert_exit 2 "${create[@]}" --apply
+assert_message "with another one the machine does not start, or / is not tracked. Without --apply, the rest is prepared"
+files_as_before "no boot loader, refused"

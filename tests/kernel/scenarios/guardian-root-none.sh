@@ -11,5 +11,5 @@ writer_rest=0.05
 start_writer_in_root
 cursor=
 send vol mirror
-interrupt_everywhere vol mirror none kill stop
+interrupt_where_held vol mirror none
 stop_writer

@@ -103,7 +103,8 @@ pub(super) fn plan(name: &Name, data: &Disk, apply: bool) -> anyhow::Result<Plan
         if !found {
             let what = format!(
                 "no boot loader's configuration with root= of {path} was found; give the kernel root={} yourself \
-                 before the next boot: with another one the machine does not start, or / is not tracked",
+                 before the next boot: with another one, root=UUID= of the raw device perhaps, the machine does not start, \
+                 or / is not tracked",
                 names.tracked
             );
             // With --apply all is said to be done.

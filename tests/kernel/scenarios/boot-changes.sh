@@ -223,5 +223,5 @@ assert_message "no boot loader's configuration with root= of $data was found; gi
 assert_exit 0 "${remove[@]}"
 files_as_before "no boot loader"
 assert_exit 2 "${create[@]}" --apply
-assert_message "with another one the machine does not start, or / is not tracked. Without --apply, the rest is prepared"
+assert_message "with another one, root=UUID= of the raw device perhaps, the machine does not start, or / is not tracked\. Without"
 files_as_before "no boot loader, refused"

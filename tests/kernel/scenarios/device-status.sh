@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-# What `era status` says, and that it never waits for a suspended device.
+# What `era status` says, what it looks like in a terminal, and that it never waits for a suspended device.
+# needs: tmux
 
 own_etc
 data=$(new_disk data 32M)
@@ -28,6 +29,23 @@ assert_status 0 "vol open" "data $data" "metadata $meta" "size 32.0 MiB" "block 
 assert_equal 65536 "$(json_number block_size_bytes status.json)" "block size"
 assert_equal 1 "$(json_number current_era status.json)" "era"
 grep -q '"state":"open","kind":"full"' status.json
+
+# In a real terminal of 80 columns nothing of it wraps.
+mkdir -p /dev/pts
+mount -t devpts devpts /dev/pts
+terminal=(env LC_ALL=C.UTF-8 tmux -S terminal -f /dev/null)
+"${terminal[@]}" new-session -d -x 80 -y 24 'era status; echo the end; read -r _'
+# Lines that the terminal had to break are joined here.
+screen_is_whole() {
+    "${terminal[@]}" capture-pane -pJ | sed 's/ *$//' >joined
+    grep -q "^the end" joined
+}
+wait_until screen_is_whole
+"${terminal[@]}" capture-pane -p | sed 's/ *$//' >screen
+"${terminal[@]}" kill-server
+assert_same screen joined
+tr -s ' ' <screen | grep -q "^ *vol open$" || fail "the screen: $(cat screen)"
+umount /dev/pts
 
 take_snapshot vol
 assert_status 0 "snapshot a metadata snapshot is held"

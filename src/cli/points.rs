@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::print_json;
 use crate::report;
-use crate::report::terminal::{self, Terminal};
+use crate::report::terminal::Terminal;
 use crate::repository::manifest::{Manifest, Point};
 use crate::repository::{Access, Repository};
 
@@ -121,11 +121,7 @@ fn describe(manifest: &Manifest, now: Timestamp, terminal: &Terminal) -> String 
         let notes =
             point.note.clone().into_iter().chain(point.suspect.iter().map(|why| format!("SUSPECT: {why}")));
         for note in notes {
-            let lines = if terminal.is_terminal {
-                terminal::fold(&note, terminal.columns.saturating_sub(INDENT))
-            } else {
-                vec![terminal::harmless(&note)]
-            };
+            let lines = terminal.lines_of(&note, INDENT);
             lines.iter().for_each(|line| text.push_str(&format!("{:INDENT$}{line}\n", "")));
         }
     }
@@ -157,6 +153,7 @@ mod tests {
 
     use super::*;
     use crate::cli::snapshot::assert_snapshot;
+    use crate::report::terminal;
     use crate::stream::{Consistency, Kind};
 
     const TERMINAL: Terminal = Terminal { is_terminal: true, columns: 80, lines: 24, has_colour: false };

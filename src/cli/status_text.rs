@@ -129,11 +129,7 @@ fn entry(terminal: &Terminal, name: &str, name_colour: &str, value: &str, value_
     let columns = if terminal.is_terminal { terminal.columns } else { usize::MAX };
     let name = terminal::shorten(name, columns / 2);
     let margin = MARGIN.max(terminal::width(&name) + 2);
-    let lines = if terminal.is_terminal {
-        terminal::fold(value, columns.saturating_sub(margin))
-    } else {
-        vec![terminal::harmless(value)]
-    };
+    let lines = terminal.lines_of(value, margin);
     let mut text = String::new();
     for (line, name) in lines.iter().zip([name.as_str()].into_iter().chain(std::iter::repeat(""))) {
         let rest = " ".repeat(margin - terminal::width(name));

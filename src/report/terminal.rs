@@ -39,6 +39,11 @@ impl Terminal {
         }
     }
 
+    /// A text behind so many columns: on a terminal in lines that fit, in a pipe in one.
+    pub fn lines_of(&self, text: &str, margin: usize) -> Vec<String> {
+        if self.is_terminal { fold(text, self.columns.saturating_sub(margin)) } else { vec![harmless(text)] }
+    }
+
     /// A pipe or a file.
     pub fn pipe() -> Self {
         Self { is_terminal: false, columns: PIPE.0, lines: PIPE.1, has_colour: false }

@@ -205,7 +205,7 @@ impl Record {
 pub(super) fn forget(name: &Name) -> anyhow::Result<()> {
     let path = path_of(name);
     files::clean_up(&path);
-    fs::remove_file(&path).with_context(|| path.display().to_string())
+    remove(&path)
 }
 
 /// Puts one file back as it was, or takes back what was changed in it where others have changed it since.

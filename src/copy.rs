@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::Context;
 
-use crate::blockio::{ReadAt, ReadError, read_extents};
+use crate::blockio::{ReadAt, ReadError, read_to_keep};
 use crate::report::Progress;
 use crate::runs::BlockSet;
 use crate::stream::Encode;
@@ -52,9 +52,10 @@ pub fn copy_pass(
     encoder: &mut dyn Encode,
     advanced: &mut dyn FnMut(u64),
 ) -> anyhow::Result<()> {
-    let copied = read_extents(source, extents(blocks, block_size, source.size()), |piece| {
-        encoder.piece(&piece).map_err(CopyError::Write)?;
-        advanced(piece.bytes.len() as u64);
+    let copied = read_to_keep(source, extents(blocks, block_size, source.size()), |piece| {
+        let bytes = piece.bytes.len() as u64;
+        encoder.own_piece(piece).map_err(CopyError::Write)?;
+        advanced(bytes);
         Ok::<_, CopyError>(())
     });
     // After a pass comes a moment when the device is held: no thread is left until then. An encoder that cannot write says so

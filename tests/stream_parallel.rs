@@ -4,7 +4,7 @@
 use std::io::{self, Write};
 
 use era::blockio::Piece;
-use era::stream::{self, Consistency, Encode, EncoderV2, Header, Kind, OPTIONAL, Visitor};
+use era::stream::{self, Consistency, Encode, EncoderV2, Header, Kind, OPTIONAL, Output, Visitor};
 use era::units::{Era, Extent};
 
 fn describe(device_bytes: u64, block_bytes: u64) -> Header {
@@ -40,11 +40,13 @@ impl Write for Full<'_> {
     }
 }
 
+impl Output for Full<'_> {}
+
 /// Frames of data, of zeros and of what does not compress; with a break in the middle, as between two passes.
 fn write_in_parallel(
     device: &[u8],
     level: Option<i32>,
-    output: impl Write,
+    output: impl Output,
     parallel: bool,
 ) -> io::Result<()> {
     let header = describe(device.len() as u64, 4096);

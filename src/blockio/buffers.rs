@@ -2,7 +2,8 @@
 //! Buffers that are used again and again, by whoever reads and by those who are given what was read.
 //!
 //! New memory costs as much as a copy. A [`Filled`] buffer can be kept, and taken to another thread; when it is dropped, it is
-//! there for the next request. Whoever keeps them bounds how many there are.
+//! there for the next request. Whoever keeps them bounds how many there are. What was retired, or another
+//! of its mapping, is not used again.
 
 use std::ops::{Deref, Range};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,11 +19,16 @@ pub(super) struct Spare(Arc<Mutex<Vec<AlignedBuf>>>);
 
 impl Spare {
     fn take(&self) -> Option<AlignedBuf> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop()
+        let mut bufs = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // One of the same mapping was retired since it was put here.
+        while bufs.pop_if(|buf| buf.is_worn()).is_some() {}
+        bufs.pop()
     }
 
     fn put(&self, buf: AlignedBuf) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(buf);
+        if !buf.is_worn() {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(buf);
+        }
     }
 }
 
@@ -75,6 +81,12 @@ impl Filled {
     pub(super) fn new(buf: AlignedBuf, part: Range<usize>, home: Spare) -> Self {
         Self { buf: Some(buf), part, home }
     }
+
+    /// A part of it, as the buffer that it is in and where in that it is.
+    pub(crate) fn place(&self, part: Range<usize>) -> Option<(&AlignedBuf, Range<usize>)> {
+        let buf = self.buf.as_ref()?;
+        Some((buf, self.part.start + part.start..self.part.start + part.end))
+    }
 }
 
 impl Deref for Filled {
@@ -119,6 +131,13 @@ mod tests {
             drop(filled);
             assert_eq!(buffers.get(span, align).0.as_ptr(), at);
         }
+        // Retired, so it is not used again.
+        let (buf, home) = buffers.get(1 << 18, 4096);
+        let at = buf.as_ptr();
+        assert!(buf.retire());
+        drop(Filled::new(buf, 0..9, home));
+        let (buf, _home) = buffers.get(1 << 18, 4096);
+        assert_ne!(buf.as_ptr(), at);
         // Widened: larger than the requests.
         assert!(buffers.get((1 << 18) + 4096, 4096).0.len() >= (1 << 18) + 4096);
     }

@@ -21,7 +21,7 @@ use std::os::fd::BorrowedFd;
 pub use buffers::Filled;
 pub use destination::Destination;
 pub use engine::{Carrier, MAX_DEPTH, Tuning};
-pub use read::{OwnPiece, Piece, ReadError, read_exact, read_extents, read_pieces};
+pub use read::{OwnPiece, Piece, ReadError, read_exact, read_extents, read_pieces, read_to_keep};
 pub use source::Source;
 pub use write::write_full;
 

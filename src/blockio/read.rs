@@ -93,6 +93,13 @@ pub struct OwnPiece {
     pub bytes: Filled,
 }
 
+impl OwnPiece {
+    /// To look at.
+    pub fn as_piece(&self) -> Piece<'_> {
+        Piece { extent: self.extent, offset: self.offset, bytes: &self.bytes }
+    }
+}
+
 /// Reads extents in the order given and hands their contents to `sink`, piece by piece.
 ///
 /// Many requests are under way at a time where the source has a descriptor. The first error, of a read or of the sink, ends it, and
@@ -102,12 +109,21 @@ pub fn read_extents<E: From<ReadError>>(
     extents: impl IntoIterator<Item = Extent>,
     sink: impl FnMut(Piece) -> Result<(), E>,
 ) -> Result<(), E> {
-    let tuning = Tuning::current();
-    let piece_bytes = (BUFFER_BYTES / length(tuning.depth.into())).clamp(MIN_PIECE_BYTES, PIECE_BYTES);
-    read_parts(source, extents.into_iter(), piece_bytes, tuning, borrowing(sink))
+    read_to_keep(source, extents, borrowing(sink))
 }
 
-/// The same, for a sink that keeps pieces, of a length that it chooses: each but the last of an extent has that.
+/// The same, for a sink that keeps pieces for a while.
+pub fn read_to_keep<E: From<ReadError>>(
+    source: &dyn ReadAt,
+    extents: impl IntoIterator<Item = Extent>,
+    sink: impl FnMut(OwnPiece) -> Result<(), E>,
+) -> Result<(), E> {
+    let tuning = Tuning::current();
+    let piece_bytes = (BUFFER_BYTES / length(tuning.depth.into())).clamp(MIN_PIECE_BYTES, PIECE_BYTES);
+    read_parts(source, extents.into_iter(), piece_bytes, tuning, sink)
+}
+
+/// The same, for pieces of a length that the sink chooses: each but the last of an extent has that.
 pub fn read_pieces<E: From<ReadError>>(
     source: &dyn ReadAt,
     extents: impl IntoIterator<Item = Extent>,
@@ -139,7 +155,7 @@ fn read_parts<E: From<ReadError>>(
 pub(super) fn borrowing<E>(
     mut sink: impl FnMut(Piece) -> Result<(), E>,
 ) -> impl FnMut(OwnPiece) -> Result<(), E> {
-    move |piece| sink(Piece { extent: piece.extent, offset: piece.offset, bytes: &piece.bytes })
+    move |piece| sink(piece.as_piece())
 }
 
 /// Keeps a queue filled, and hands on what it answers.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! From a tracked device to a stream: passes while it is in use, then the cut.
 
-use std::io::{Read, Write};
+use std::io::Read;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
@@ -25,7 +25,7 @@ use crate::metadata::ChangedError;
 use crate::report::{self, Progress, When};
 use crate::runs::{BlockSet, Run};
 use crate::stream::{
-    AUDIT, BASE, Consistency, Encode, EncoderV2, HashListHeader, HashListReader, Header, Kind,
+    AUDIT, BASE, Consistency, Encode, EncoderV2, HashListHeader, HashListReader, Header, Kind, Output,
 };
 use crate::units::{BlockSize, Era, MAX_BLOCKS, MAX_UNIT_BYTES};
 
@@ -131,7 +131,7 @@ pub fn send(
     tracked: &Tracked,
     request: &Request,
     told: Told<impl Read>,
-    output: impl Write,
+    output: impl Output,
 ) -> anyhow::Result<Sent> {
     failpoint::arm();
     let (kind, since) = match &told {
@@ -285,7 +285,7 @@ struct Sender<'a, W> {
     sent: BlockSet,
 }
 
-impl<W: Write> Sender<'_, W> {
+impl<W: Output> Sender<'_, W> {
     /// Finds out what has changed, and sends nothing. Returns the era from which on changes are not known.
     fn look(&mut self) -> anyhow::Result<Era> {
         let (next, held) = barrier(self.dm, self.tracked, self.request.freeze_limit)?;

@@ -9,6 +9,7 @@ mod audit;
 mod error;
 mod hash_list;
 mod input;
+mod output;
 mod v1;
 mod v2;
 mod visitor;
@@ -19,10 +20,11 @@ use std::io::{self, Read};
 pub use audit::{AUDIT, Audit, MAX_NAMED};
 pub use error::{Fault, StreamError};
 pub use hash_list::{HashListHeader, HashListReader, HashListWriter};
+pub use output::Output;
 pub use v2::{Consistency, Header, Kind, Lone, OPTIONAL, Trailer, read_record_at};
 pub use visitor::{Summary, Version, Visitor};
 
-use crate::blockio::Piece;
+use crate::blockio::{OwnPiece, Piece};
 use input::Input;
 pub(crate) use zeros::is_zero;
 
@@ -34,6 +36,11 @@ pub const BASE: u32 = 5 | OPTIONAL;
 pub trait Encode {
     /// Appends a piece of an extent; the pieces of an extent come one after another.
     fn piece(&mut self, piece: &Piece) -> io::Result<()>;
+
+    /// The same for a piece that can be kept, and so need not be copied.
+    fn own_piece(&mut self, piece: OwnPiece) -> io::Result<()> {
+        self.piece(&piece.as_piece())
+    }
 
     /// Writes what is being worked on, and leaves no thread behind. More may follow.
     fn rest(&mut self) -> io::Result<()> {

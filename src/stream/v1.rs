@@ -8,8 +8,9 @@
 use std::io::{self, BufWriter, Read, Write};
 
 use super::input::Input;
+use super::output::{MIN_GIVEN_BYTES, Output};
 use super::{Encode, Fault, Summary, Version, Visitor};
-use crate::blockio::Piece;
+use crate::blockio::{OwnPiece, Piece};
 use crate::units::Extent;
 
 pub(super) const MAGIC: [u8; 8] = *b"ERARANGE";
@@ -22,11 +23,11 @@ const PART_BYTES: usize = 128 << 10;
 const BUFFER_BYTES: usize = 128 << 10;
 
 /// Writes version 1.
-pub struct Encoder<W: Write> {
+pub struct Encoder<W: Output> {
     output: BufWriter<W>,
 }
 
-impl<W: Write> Encoder<W> {
+impl<W: Output> Encoder<W> {
     /// An encoder onto an output.
     pub fn new(output: W) -> Self {
         Self { output: BufWriter::with_capacity(BUFFER_BYTES, output) }
@@ -41,12 +42,24 @@ impl<W: Write> Encoder<W> {
     }
 }
 
-impl<W: Write> Encode for Encoder<W> {
+impl<W: Output> Encode for Encoder<W> {
     fn piece(&mut self, piece: &Piece) -> io::Result<()> {
         if piece.is_first() {
             self.head(piece.extent.offset, piece.extent.len)?;
         }
         self.output.write_all(piece.bytes)
+    }
+
+    fn own_piece(&mut self, piece: OwnPiece) -> io::Result<()> {
+        if piece.bytes.len() < MIN_GIVEN_BYTES {
+            return self.piece(&piece.as_piece());
+        }
+        let OwnPiece { extent, offset, bytes } = piece;
+        if offset == extent.offset {
+            self.head(extent.offset, extent.len)?;
+        }
+        self.output.flush()?;
+        self.output.get_mut().give(&bytes, 0..bytes.len())
     }
 
     fn rest(&mut self) -> io::Result<()> {

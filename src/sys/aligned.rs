@@ -3,18 +3,24 @@
 //!
 //! The alignment is made by allocating a little more and starting at the first aligned byte, which
 //! needs no `unsafe` and no allocator tricks. The buffer never grows, so the address never moves.
-//! Buffers for large transfers come several from one piece of memory, in huge pages.
+//! Buffers for large transfers come several from one mapping, in huge pages.
 
 use std::ops::{Deref, DerefMut};
 
 use bytes::BytesMut;
 
-use super::huge::huge;
+use super::huge::HugePart;
 
 /// A fixed-size, zero-initialized buffer aligned for direct I/O.
 #[derive(Debug)]
 pub struct AlignedBuf {
-    memory: BytesMut,
+    memory: Memory,
+}
+
+#[derive(Debug)]
+enum Memory {
+    Heap(BytesMut),
+    Huge(HugePart),
 }
 
 impl AlignedBuf {
@@ -27,7 +33,24 @@ impl AlignedBuf {
         let mut memory = BytesMut::zeroed(len + align);
         let mut memory = memory.split_off(memory.as_ptr().align_offset(align));
         memory.truncate(len);
-        Self { memory }
+        Self { memory: Memory::Heap(memory) }
+    }
+
+    /// Makes sure that nobody writes to this memory ever again: to try it is a panic. `false` where that cannot be, as the memory will
+    /// be used for something else.
+    pub fn retire(&self) -> bool {
+        match &self.memory {
+            Memory::Heap(_) => false,
+            Memory::Huge(part) => {
+                part.retire();
+                true
+            }
+        }
+    }
+
+    /// Whether it, or another buffer of its mapping, is retired: to use it again would keep more memory than it has.
+    pub fn is_worn(&self) -> bool {
+        matches!(&self.memory, Memory::Huge(part) if part.is_worn())
     }
 }
 
@@ -36,21 +59,25 @@ impl AlignedBuf {
 pub struct AlignedBufs {
     len: usize,
     /// Where the next ones come from.
-    rest: BytesMut,
+    rest: Option<HugePart>,
 }
 
 impl AlignedBufs {
     /// Buffers of `len` bytes, at addresses that are multiples of the largest power of two that divides it.
     pub fn new(len: usize) -> Self {
-        Self { len, rest: BytesMut::new() }
+        Self { len, rest: None }
     }
 
     /// One more, of zero bytes.
     pub fn make(&mut self) -> AlignedBuf {
-        if self.rest.len() < self.len {
-            self.rest = huge(self.len);
+        if self.rest.as_ref().is_none_or(|rest| rest.len() < self.len) {
+            self.rest = HugePart::new(self.len).ok();
         }
-        AlignedBuf { memory: self.rest.split_to(self.len) }
+        match &mut self.rest {
+            Some(rest) => AlignedBuf { memory: Memory::Huge(rest.split_to(self.len)) },
+            // No mapping can be had; whether the heap has some left, it says itself.
+            None => AlignedBuf::new(self.len, 1 << self.len.trailing_zeros()),
+        }
     }
 }
 
@@ -58,13 +85,19 @@ impl Deref for AlignedBuf {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        &self.memory
+        match &self.memory {
+            Memory::Heap(bytes) => bytes,
+            Memory::Huge(part) => part.bytes(),
+        }
     }
 }
 
 impl DerefMut for AlignedBuf {
     fn deref_mut(&mut self) -> &mut [u8] {
-        &mut self.memory
+        match &mut self.memory {
+            Memory::Heap(bytes) => bytes,
+            Memory::Huge(part) => part.bytes_mut(),
+        }
     }
 }
 

@@ -30,6 +30,6 @@ pub use freeze::{freeze, thaw};
 pub use inherited::adopt;
 pub use memory::LockedMemory;
 pub use ring::{Completion, Direction, Ring};
-pub use stdio::{raw_stdin, raw_stdout};
+pub use stdio::{RawStdout, raw_stdin, raw_stdout};
 pub use syslog::log_refusal;
 pub use writeback::begin_writeback;

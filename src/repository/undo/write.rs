@@ -11,7 +11,7 @@ use super::{HASHES, index_of};
 use crate::blockio::Piece;
 use crate::repository::file::{RepoFile, sync_dir};
 use crate::repository::hashes::UnitHash;
-use crate::stream::{Encode, EncoderV2, Header};
+use crate::stream::{Encode, EncoderV2, Header, Output};
 use crate::units::{Era, Extent};
 
 /// An undo stream that is being made.
@@ -109,3 +109,5 @@ impl Write for Appender {
         Ok(())
     }
 }
+
+impl Output for Appender {}

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! The payload of a frame: a table of extents, then the data of those that hold data.
 
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::payload::Payload;
 use super::record::{HEAD_BYTES, MAX_DATA_BYTES, MAX_EXTENTS, u32_at, u64_at};
+use crate::blockio::Filled;
 use crate::stream::error::Fault;
 use crate::units::Extent;
 
@@ -26,12 +31,12 @@ const ROOM: usize = HEAD_BYTES + TABLE_HEAD_BYTES + MAX_EXTENTS * ENTRY_BYTES;
 pub(super) struct Builder {
     entries: Vec<Entry>,
     /// Room, then the data.
-    bytes: Vec<u8>,
+    data: Payload,
 }
 
 impl Builder {
     pub(super) fn new() -> Self {
-        Self { entries: Vec::new(), bytes: vec![0; ROOM] }
+        Self { entries: Vec::new(), data: Payload::with_room(Vec::new(), ROOM) }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -39,7 +44,7 @@ impl Builder {
     }
 
     pub(super) fn data_bytes(&self) -> usize {
-        self.bytes.len() - ROOM
+        self.data.len()
     }
 
     /// Whether an entry more might not fit.
@@ -58,7 +63,13 @@ impl Builder {
 
     pub(super) fn push_data(&mut self, offset: u64, bytes: &[u8]) {
         self.push_entry(Entry { extent: Extent { offset, len: bytes.len() as u64 }, zeros: false });
-        self.bytes.extend_from_slice(bytes);
+        self.data.gather(bytes);
+    }
+
+    /// The same, without a copy.
+    pub(super) fn push_kept(&mut self, offset: u64, buffer: &Arc<Filled>, part: Range<usize>) {
+        self.push_entry(Entry { extent: Extent { offset, len: part.len() as u64 }, zeros: false });
+        self.data.keep(buffer, part);
     }
 
     /// Lengthens the last entry where the new one continues it.
@@ -71,12 +82,12 @@ impl Builder {
         }
     }
 
-    /// Returns bytes that end with the payload, and where it begins: after room for the head of a record. The frame is empty
-    /// then, and will be filled into `spare`.
-    pub(super) fn take(&mut self, mut spare: Vec<u8>) -> (Vec<u8>, usize) {
+    /// Returns the payload, with room before it for the head of a record. The frame is empty then, and will be filled into `spare`.
+    pub(super) fn take(&mut self, spare: Vec<u8>) -> Payload {
+        let mut payload = std::mem::replace(&mut self.data, Payload::with_room(spare, ROOM));
         let start = ROOM - TABLE_HEAD_BYTES - self.entries.len() * ENTRY_BYTES;
         let count = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
-        let (head, table) = self.bytes[start..ROOM].split_at_mut(TABLE_HEAD_BYTES);
+        let (head, table) = payload.gathered[start..ROOM].split_at_mut(TABLE_HEAD_BYTES);
         head[..4].copy_from_slice(&count.to_le_bytes());
         head[4..].fill(0);
         for (Entry { extent, zeros }, place) in
@@ -85,8 +96,8 @@ impl Builder {
             place[..8].copy_from_slice(&extent.offset.to_le_bytes());
             place[8..].copy_from_slice(&(extent.len | if zeros { ZEROS } else { 0 }).to_le_bytes());
         }
-        spare.resize(ROOM, 0);
-        (std::mem::replace(&mut self.bytes, spare), start)
+        payload.start = start;
+        payload
     }
 }
 

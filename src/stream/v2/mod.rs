@@ -7,6 +7,7 @@
 mod check;
 mod description;
 mod frame;
+mod payload;
 mod read;
 mod record;
 mod seal;

@@ -2,31 +2,28 @@
 //! What makes a payload a record: compression, checksums, the record's hash.
 //!
 //! It depends on nothing but the payload and its number, so records can be sealed side by side, and a record is the same
-//! whoever seals it. The head is put right before the payload, where room was left: a record is written with one system
-//! call and never copied.
+//! whoever seals it. The head is put right before the payload, where room was left, so that nothing has to be moved.
 
 use std::io;
 use std::mem;
-use std::ops::Range;
 
+use super::payload::Payload;
 use super::record::{FLAG_ZSTD, HEAD_BYTES, Head, MAX_PAYLOAD_BYTES};
 
 /// A payload that is not a record yet.
 pub(super) struct Unsealed {
     pub(super) kind: u32,
     pub(super) number: u64,
-    pub(super) bytes: Vec<u8>,
-    /// Where in the bytes the payload begins: after enough room for a head. It goes on to their end.
-    pub(super) start: usize,
-    /// Whether to compress it, where compression is wanted at all and helps.
+    /// After enough room for a head.
+    pub(super) payload: Payload,
+    /// Whether to compress it, where compression is wanted at all and helps; then all of it has been gathered.
     pub(super) compressible: bool,
 }
 
 /// A record.
 pub(super) struct Sealed {
-    pub(super) bytes: Vec<u8>,
-    /// Where in the bytes the record is.
-    pub(super) record: Range<usize>,
+    /// With its head.
+    pub(super) record: Payload,
     pub(super) hash: blake3::Hash,
 }
 
@@ -48,40 +45,43 @@ impl Sealer {
         Self { compressor, sample: Vec::new(), other: Vec::new() }
     }
 
-    pub(super) fn seal(&mut self, mut unsealed: Unsealed) -> io::Result<Sealed> {
-        let plain_bytes = unsealed.bytes.len() - unsealed.start;
-        let compressed = if unsealed.compressible { self.compress(&unsealed)? } else { None };
-        let end = match compressed {
-            Some(end) => {
-                mem::swap(&mut unsealed.bytes, &mut self.other);
-                unsealed.start = HEAD_BYTES;
-                end
-            }
-            None => unsealed.bytes.len(),
-        };
-        let payload = &unsealed.bytes[unsealed.start..end];
+    pub(super) fn seal(&mut self, unsealed: Unsealed) -> io::Result<Sealed> {
+        let Unsealed { kind, number, payload: mut record, compressible } = unsealed;
+        let plain_bytes = record.len();
+        let compressed = if compressible { self.compress(&record)? } else { None };
+        if let Some(end) = compressed {
+            mem::swap(&mut record.gathered, &mut self.other);
+            record.gathered.truncate(end);
+            record.start = HEAD_BYTES;
+        }
         let head = Head {
-            kind: unsealed.kind,
+            kind,
             flags: if compressed.is_some() { FLAG_ZSTD } else { 0 },
-            number: unsealed.number,
-            stored_bytes: length(payload.len()),
+            number,
+            stored_bytes: length(record.len()),
             plain_bytes: length(plain_bytes),
-            payload_crc: crc32c::crc32c(payload),
+            payload_crc: record.slices().fold(0, |crc, slice| crc32c::crc32c_append(crc, slice.bytes())),
         };
-        let record = unsealed.start - HEAD_BYTES..end;
-        unsealed.bytes[record.start..unsealed.start].copy_from_slice(&head.pack());
-        let hash = blake3::hash(&unsealed.bytes[record.clone()]);
-        Ok(Sealed { bytes: unsealed.bytes, record, hash })
+        let end = record.start;
+        record.start -= HEAD_BYTES;
+        record.gathered[record.start..end].copy_from_slice(&head.pack());
+        let mut hasher = blake3::Hasher::new();
+        record.slices().for_each(|slice| {
+            hasher.update(slice.bytes());
+        });
+        let hash = hasher.finalize();
+        Ok(Sealed { record, hash })
     }
 
     /// Compresses a payload into `other`, room for a head before it; returns where it ends. `None` where that is not shorter.
-    fn compress(&mut self, unsealed: &Unsealed) -> io::Result<Option<usize>> {
+    fn compress(&mut self, payload: &Payload) -> io::Result<Option<usize>> {
         let compressor = match &mut self.compressor {
             None => return Ok(None),
             Some(Ok(compressor)) => compressor,
             Some(Err(e)) => return Err(io::Error::new(e.kind(), e.to_string())),
         };
-        let payload = &unsealed.bytes[unsealed.start..];
+        debug_assert!(payload.is_gathered());
+        let payload = &payload.gathered[payload.start..];
         if !promises(compressor, payload, &mut self.sample, &mut self.other)? {
             return Ok(None);
         }

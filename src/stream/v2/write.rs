@@ -2,15 +2,18 @@
 //! Writing version 2: data are gathered into frames, frames are sealed, by several threads where that was asked for, and
 //! written in their order. The bytes are the same with any number of threads.
 
-use std::io::{self, Write};
+use std::io;
+use std::sync::Arc;
 
 use super::description::{Header, Trailer};
 use super::frame::Builder;
+use super::payload::{Payload, Slice};
 use super::record::{Chain, HEAD_BYTES, OPTIONAL, STREAM_MAGIC, TYPE_FRAME, TYPE_HEADER, TYPE_TRAILER};
 use super::seal::{Sealed, Sealer, Unsealed};
-use crate::blockio::Piece;
+use crate::blockio::{Filled, OwnPiece, Piece};
 use crate::stream::Encode;
-use crate::stream::zeros::is_zero;
+use crate::stream::output::{MIN_GIVEN_BYTES, Output};
+use crate::stream::zeros::{Stretch, stretches};
 use crate::units::{Era, Extent};
 use crate::workers::Workers;
 
@@ -39,7 +42,7 @@ pub struct Encoder<W> {
     trailer: Trailer,
 }
 
-impl<W: Write> Encoder<W> {
+impl<W: Output> Encoder<W> {
     /// An encoder onto an output; writes the header at once.
     ///
     /// `level` is zstd's, from 1 to 22; without it nothing is compressed. `next` is the era to continue from, 0
@@ -106,14 +109,58 @@ impl<W: Write> Encoder<W> {
         &mut self.output
     }
 
+    /// Appends bytes, which are those of the buffer where one is given.
+    fn add(&mut self, offset: u64, bytes: &[u8], buffer: Option<&Arc<Filled>>) -> io::Result<()> {
+        let mut at = 0;
+        for Stretch { zeros, len } in stretches(bytes, offset, self.zero_unit) {
+            let end = at + len;
+            while at < end {
+                let offset = offset + at as u64;
+                if self.frame.is_full() || !self.frame.accepts(offset) {
+                    self.close_frame()?;
+                }
+                if zeros {
+                    self.frame.push_zeros(Extent { offset, len: len as u64 });
+                    self.trailer.zero_bytes += len as u64;
+                    at = end;
+                    continue;
+                }
+                let part = at..at + self.fitting(offset, end - at);
+                if part.is_empty() {
+                    self.close_frame()?;
+                    continue;
+                }
+                at = part.end;
+                self.trailer.data_bytes += part.len() as u64;
+                match buffer {
+                    Some(buffer) if part.len() >= MIN_GIVEN_BYTES => {
+                        self.frame.push_kept(offset, buffer, part);
+                    }
+                    _ => self.frame.push_data(offset, &bytes[part]),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// How many of so many bytes of data at an offset go into this frame: in whole units.
+    fn fitting(&self, offset: u64, len: usize) -> usize {
+        let room = FRAME_DATA_BYTES - self.frame.data_bytes().min(FRAME_DATA_BYTES);
+        if len <= room {
+            return len;
+        }
+        let end = offset + room as u64;
+        usize::try_from((end - end % self.zero_unit).saturating_sub(offset)).unwrap_or(room)
+    }
+
     /// Ends the frame that is being filled: what was handed over so far will be written.
     pub fn close_frame(&mut self) -> io::Result<()> {
         if self.frame.is_empty() {
             return Ok(());
         }
-        let (bytes, start) = self.frame.take(self.spare.pop().unwrap_or_default());
+        let payload = self.frame.take(self.spare.pop().unwrap_or_default());
         let number = self.take_number();
-        self.sealing.push(Unsealed { kind: TYPE_FRAME, number, bytes, start, compressible: true });
+        self.sealing.push(Unsealed { kind: TYPE_FRAME, number, payload, compressible: true });
         self.trailer.frames += 1;
         while self.sealing.pending() > self.sealing.window() || self.sealing.is_ready() {
             self.write_oldest()?;
@@ -124,12 +171,10 @@ impl<W: Write> Encoder<W> {
     /// Writes a record that holds no data, after all those before it.
     fn write_record(&mut self, kind: u32, payload: &[u8]) -> io::Result<()> {
         self.write_pending()?;
-        let mut bytes = self.spare.pop().unwrap_or_default();
-        bytes.clear();
-        bytes.resize(HEAD_BYTES, 0);
-        bytes.extend_from_slice(payload);
+        let mut bytes = Payload::with_room(self.spare.pop().unwrap_or_default(), HEAD_BYTES);
+        bytes.gather(payload);
         let number = self.take_number();
-        self.sealing.push_here(Unsealed { kind, number, bytes, start: HEAD_BYTES, compressible: false });
+        self.sealing.push_here(Unsealed { kind, number, payload: bytes, compressible: false });
         self.write_oldest()
     }
 
@@ -146,7 +191,7 @@ impl<W: Write> Encoder<W> {
         Ok(())
     }
 
-    /// Writes the oldest record with one system call.
+    /// Writes the oldest record.
     fn write_oldest(&mut self) -> io::Result<()> {
         if self.broken {
             return Err(io::Error::other("a part before this could not be written"));
@@ -154,12 +199,17 @@ impl<W: Write> Encoder<W> {
         let Some(sealed) = self.sealing.take() else { return Ok(()) };
         // Until it is out.
         self.broken = true;
-        let Sealed { bytes, record, hash } = sealed?;
-        self.output.write_all(&bytes[record.clone()])?;
+        let Sealed { record, hash } = sealed?;
+        for slice in record.slices() {
+            match slice {
+                Slice::Gathered(bytes) => self.output.write_all(bytes)?,
+                Slice::Kept(buffer, part) => self.output.give(buffer, part)?,
+            }
+        }
         self.broken = false;
         self.position += record.len() as u64;
         self.chain.add(&hash);
-        self.spare.push(bytes);
+        self.spare.push(record.gathered);
         Ok(())
     }
 }
@@ -172,30 +222,18 @@ fn sealing(threads: usize, level: Option<i32>) -> Workers<Unsealed, io::Result<S
     })
 }
 
-impl<W: Write> Encode for Encoder<W> {
+impl<W: Output> Encode for Encoder<W> {
     fn piece(&mut self, piece: &Piece) -> io::Result<()> {
-        let (mut offset, mut bytes) = (piece.offset, piece.bytes);
-        while !bytes.is_empty() {
-            let to_boundary = self.zero_unit - offset % self.zero_unit;
-            let (unit, rest) =
-                bytes.split_at(usize::try_from(to_boundary).unwrap_or(usize::MAX).min(bytes.len()));
-            let len = unit.len() as u64;
-            if self.frame.is_full()
-                || self.frame.data_bytes() + unit.len() > FRAME_DATA_BYTES
-                || !self.frame.accepts(offset)
-            {
-                self.close_frame()?;
-            }
-            if is_zero(unit) {
-                self.frame.push_zeros(Extent { offset, len });
-                self.trailer.zero_bytes += len;
-            } else {
-                self.frame.push_data(offset, unit);
-                self.trailer.data_bytes += len;
-            }
-            (offset, bytes) = (offset + len, rest);
+        self.add(piece.offset, piece.bytes, None)
+    }
+
+    fn own_piece(&mut self, piece: OwnPiece) -> io::Result<()> {
+        // A compressor wants all in one place.
+        if self.level.is_some() || piece.bytes.len() < MIN_GIVEN_BYTES {
+            return self.piece(&piece.as_piece());
         }
-        Ok(())
+        let bytes = Arc::new(piece.bytes);
+        self.add(piece.offset, &bytes, Some(&bytes))
     }
 
     fn rest(&mut self) -> io::Result<()> {

@@ -2,7 +2,7 @@
 //! Where a stream is written to.
 
 use std::fs::File;
-use std::io::{self, Sink, Write};
+use std::io::{self, BufWriter, Sink, Write};
 use std::ops::Range;
 
 use crate::blockio::Filled;
@@ -22,6 +22,7 @@ pub trait Output: Write {
 impl Output for Vec<u8> {}
 impl Output for File {}
 impl Output for Sink {}
+impl<W: Write> Output for BufWriter<W> {}
 
 impl<W: Output + ?Sized> Output for &mut W {
     fn give(&mut self, bytes: &Filled, part: Range<usize>) -> io::Result<()> {

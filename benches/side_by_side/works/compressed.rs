@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Data that halve: every second 2 KiB are random, those between always the same. And data that do not get smaller at all.
 
+use super::disk_to_disk::just_writing;
 use super::{Entry, with_list_of_all};
 use crate::data::Data;
 use crate::names::Names;
@@ -30,6 +31,7 @@ pub fn piped(data: &Data) -> anyhow::Result<Entry> {
         Work::new("copy data that halve, compressed between, to a new file", MIB << 20, &halving(data)?)
             .command("dd if=FILE bs=4M iflag=direct | gzip | gzip -d | dd of=OUT bs=4M conv=fsync")
             .command("dd if=FILE bs=4M iflag=direct | dd of=OUT bs=4M conv=fsync")
+            .command(&just_writing(MIB << 20))
             .command(CLASSIC_GZIP)
             .command(COMPRESSED);
     Ok(Entry::Work(work))

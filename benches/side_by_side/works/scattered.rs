@@ -14,7 +14,7 @@ pub fn large_blocks(data: &Data) -> anyhow::Result<Entry> {
 }
 
 pub fn small_blocks(data: &Data) -> anyhow::Result<Entry> {
-    make(data, "read 1 % of a file in random blocks of 4 KiB", 1, 8)
+    make(data, "read 5 % of a file in random blocks of 4 KiB", 5, 8)
 }
 
 fn make(data: &Data, title: &str, percent: u64, sectors: u32) -> anyhow::Result<Entry> {
@@ -27,9 +27,8 @@ fn make(data: &Data, title: &str, percent: u64, sectors: u32) -> anyhow::Result<
     let names = data.names().with("LIST", list);
     let file = names.path("FILE").expect("the data file").to_owned();
     let mut work = Work::new(title, bytes, &names);
-    for (label, at_a_time) in
-        [("pread() of each run, 1 at a time", 1), ("pread() of each run, 8 at a time", 8)]
-    {
+    for at_a_time in [1, 8, 32] {
+        let label = &format!("pread() of each run, {at_a_time} at a time");
         let (file, extents) = (file.clone(), extents.clone());
         work = work.function(label, move || scattered::read(&file, &extents, at_a_time));
     }

@@ -116,12 +116,7 @@ impl BlockSet {
 
     /// The set as runs: ascending, with a gap between each two.
     pub fn runs(&self) -> Runs<'_> {
-        Runs { set: self, at: 0, end: self.limit }
-    }
-
-    /// The same of what is within a run.
-    pub fn runs_in(&self, within: Run) -> Runs<'_> {
-        Runs { set: self, at: within.begin, end: within.end.min(self.limit) }
+        Runs { set: self, at: 0 }
     }
 
     fn word(&self, word_index: u64) -> u64 {
@@ -155,7 +150,6 @@ impl BlockSet {
 pub struct Runs<'a> {
     set: &'a BlockSet,
     at: u64,
-    end: u64,
 }
 
 impl Iterator for Runs<'_> {
@@ -163,10 +157,10 @@ impl Iterator for Runs<'_> {
 
     fn next(&mut self) -> Option<Run> {
         let begin = self.set.find(self.at, true);
-        if begin >= self.end {
+        if begin == self.set.limit {
             return None;
         }
-        let end = self.set.find(begin, false).min(self.end);
+        let end = self.set.find(begin, false);
         self.at = end;
         Some(Run { begin, end })
     }
@@ -234,17 +228,6 @@ mod tests {
             let within = both.iter().filter(|run| run.end <= CHUNK_BITS + 40);
             assert!(set.runs().eq(within.copied()), "{first}");
         }
-    }
-
-    #[test]
-    fn runs_end_with_what_is_asked_for() {
-        let set = set(3000, &[run(10, 20), run(30, 2000)]);
-        let within = |begin, end| set.runs_in(run(begin, end)).collect::<Vec<_>>();
-        assert_eq!(within(0, 3000), [run(10, 20), run(30, 2000)]);
-        assert_eq!(within(15, 31), [run(15, 20), run(30, 31)]);
-        assert_eq!(within(20, 30), []);
-        assert_eq!(within(100, 101), [run(100, 101)]);
-        assert_eq!(within(2000, 9000), []);
     }
 
     #[test]

@@ -25,7 +25,6 @@ mod points;
 mod prune;
 mod receive;
 mod remove;
-mod restic;
 mod restore;
 mod restrict;
 mod rewind;

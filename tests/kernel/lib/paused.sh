@@ -30,5 +30,6 @@ finish_send() {
     kill -CONT "$sender" 2>/dev/null || true
     wait "$sender" || fail "the sender failed: $(<said)"
     era apply --require-end "$1" <stream
-    take_cursor
+    cursor=$(sed -n 's/.*next time: --since //p' said)
+    [ -n "$cursor" ] || fail "the sender names no cursor: $(<said)"
 }

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! Where a stream is written to.
 
-use std::fs::File;
-use std::io::{self, BufWriter, Sink, Write};
+use std::io::{self, BufWriter, Write};
 use std::ops::Range;
 
 use crate::blockio::Filled;
@@ -20,8 +19,6 @@ pub trait Output: Write {
 }
 
 impl Output for Vec<u8> {}
-impl Output for File {}
-impl Output for Sink {}
 impl<W: Write> Output for BufWriter<W> {}
 
 impl<W: Output + ?Sized> Output for &mut W {

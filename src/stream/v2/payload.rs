@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::blockio::Filled;
 
 /// Bytes, of which the first may be room for something that is not known yet.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Payload {
     pub(super) gathered: Vec<u8>,
     /// Where in what was gathered it begins.
@@ -42,9 +42,8 @@ impl Slice<'_> {
 }
 
 impl Payload {
-    /// So many bytes of room.
+    /// So many bytes of room, which hold anything until they are written.
     pub(super) fn with_room(mut spare: Vec<u8>, room: usize) -> Self {
-        spare.clear();
         spare.resize(room, 0);
         Self { gathered: spare, start: room, kept: Vec::new(), kept_bytes: 0 }
     }
@@ -106,7 +105,7 @@ mod tests {
             Ok::<_, ReadError>(())
         })
         .unwrap();
-        let mut payload = Payload::with_room(vec![9; 5], 3);
+        let mut payload = Payload::with_room(vec![0; 5], 3);
         assert_eq!((payload.len(), payload.slices().count()), (0, 0));
         payload.keep(&buffers[0], 0..10);
         payload.keep(&buffers[0], 10..20);

@@ -80,7 +80,8 @@ impl Sealer {
             Some(Ok(compressor)) => compressor,
             Some(Err(e)) => return Err(io::Error::new(e.kind(), e.to_string())),
         };
-        debug_assert!(payload.is_gathered());
+        // What is kept would be left out.
+        assert!(payload.is_gathered(), "only what is in one place can be compressed");
         let payload = &payload.gathered[payload.start..];
         if !promises(compressor, payload, &mut self.sample, &mut self.other)? {
             return Ok(None);

@@ -12,9 +12,13 @@ BENCHES ?= instructions micro side_by_side tracked_device
 help: ## Say what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
+# What the initial ramdisk carries needs no object stores, which make up most of the program.
+BUILD_BOOT = $(CARGO) build --release --locked --no-default-features --target-dir target/boot
+
 build: ## Build target/release/era
 	@scripts/install-deps build
 	$(CARGO) build --release --locked
+	$(BUILD_BOOT)
 
 demo: ## Incremental backups of a live filesystem on a real dm-era, in User-Mode Linux
 	@scripts/install-deps demo
@@ -46,11 +50,13 @@ deb: ## Make a package for Debian and Ubuntu: target/package/*.deb
 	@scripts/install-deps deb
 	@scripts/install-cargo-deb $(TOOLS)
 	$(CARGO) build --release --locked
+	$(BUILD_BOOT)
 	$(MAKE) --no-print-directory package-deb
 
 rpm: ## Make a package for Fedora and its relatives: target/package/*.rpm
 	@scripts/install-deps rpm
 	$(CARGO) build --release --locked
+	$(BUILD_BOOT)
 	$(MAKE) --no-print-directory package-rpm
 
 # These build nothing.
@@ -58,7 +64,7 @@ package-root:
 	rm -rf $(PACKAGES)/root
 	umask 022 && $(MAKE) --no-print-directory -s install DESTDIR=$(PACKAGES)/root PREFIX=/usr \
 	  ZSH_COMPLETIONS=share/zsh/vendor-completions
-	strip --remove-section=.comment $(PACKAGES)/root/usr/bin/era
+	strip --remove-section=.comment $(PACKAGES)/root/usr/bin/era $(PACKAGES)/root/usr/lib/era/era-boot
 
 package-deb: package-root
 	PATH="$(TOOLS)/bin:$$PATH" $(CARGO) deb --no-build --no-strip --quiet --output $(PACKAGES)/
@@ -74,12 +80,13 @@ package-rpm:
 	rm -rf $(PACKAGES)/rpmbuild
 
 # Builds nothing, so that it can be run as root after `make` as a user. GENERATE is a program `era` that runs on this machine,
-# where what is installed does not.
+# where what is installed does not. ERA_BOOT is the one for the initial ramdisk, which may be the same.
 ERA ?= target/release/era
+ERA_BOOT ?= target/boot/release/era
 GENERATE ?= $(ERA)
 ZSH_COMPLETIONS ?= share/zsh/site-functions
 install: ## Install what `make` built below $(DESTDIR)$(PREFIX)
-	@test -x $(ERA) || { echo 'There is nothing to install yet: run `make` first.' >&2; exit 2; }
+	@test -x $(ERA) && test -x $(ERA_BOOT) || { echo 'There is nothing to install yet: run `make` first.' >&2; exit 2; }
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(ERA) $(DESTDIR)$(PREFIX)/bin/era
 	ln -sf era $(DESTDIR)$(PREFIX)/bin/era_copy
@@ -103,6 +110,8 @@ install: ## Install what `make` built below $(DESTDIR)$(PREFIX)
 	install -D -t $(DESTDIR)$(PREFIX)/share/initramfs-tools/scripts/local-top dist/initramfs-tools/scripts/local-top/era
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/lib/dracut/modules.d/90era dist/dracut/90era/*.sh
 	install -D -m 755 -t $(DESTDIR)$(PREFIX)/lib/era dist/refuse-removal
+	if [ $(ERA) -ef $(ERA_BOOT) ]; then ln -sf ../../bin/era $(DESTDIR)$(PREFIX)/lib/era/era-boot; \
+	  else install -m 755 $(ERA_BOOT) $(DESTDIR)$(PREFIX)/lib/era/era-boot; fi
 
 # $(call man_of_doc,NAME,ABOUT): a specification in docs/ as a manual page; the text is there once.
 man_of_doc = awk -v title=era-$(1) -v about='$(2)' -v version=$$($(GENERATE) --version | cut -d ' ' -f 2) \

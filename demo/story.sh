@@ -49,7 +49,6 @@ show "blkid $data"
 say "Tracking goes under the filesystem; its data stay as they are"
 show "era create vol --data $data --meta $meta --block-size 64K"
 show "mount /dev/mapper/vol /run/mnt"
-writer_rest=0.05
 start_writer /run/mnt
 echo "  A program now writes, rewrites, syncs and deletes files there, all the time."
 let_writer_work 20

@@ -28,6 +28,33 @@ pub fn extents(
     blocks.runs().map_while(move |run| block_size.extent(run, device_bytes))
 }
 
+/// The same widened to whole units of a size, cut off at the device's end: whoever is sent a byte of a unit is sent all of it. With a unit
+/// of one byte they are what they were.
+pub fn whole(
+    extents: impl Iterator<Item = Extent>,
+    unit_bytes: u64,
+    device_bytes: u64,
+) -> impl Iterator<Item = Extent> {
+    let mut extents = extents.map(move |extent| {
+        let begin = extent.offset / unit_bytes * unit_bytes;
+        let end = extent.end().div_ceil(unit_bytes).saturating_mul(unit_bytes).min(device_bytes);
+        Extent { offset: begin, len: end - begin }
+    });
+    let mut pending = extents.next();
+    std::iter::from_fn(move || {
+        let mut current = pending.take()?;
+        // Neighbours may share a unit.
+        for next in extents.by_ref() {
+            if next.offset > current.end() {
+                pending = Some(next);
+                break;
+            }
+            current.len = next.end() - current.offset;
+        }
+        Some(current)
+    })
+}
+
 /// Reads the blocks and writes them as a stream, its end included.
 ///
 /// `path` names the device in errors.
@@ -39,20 +66,21 @@ pub fn copy(
     encoder: &mut dyn Encode,
     progress: &Progress,
 ) -> anyhow::Result<()> {
-    copy_pass(source, path, blocks, block_size, encoder, &mut |bytes| progress.advance(bytes))?;
+    let all = extents(blocks, block_size, source.size());
+    copy_pass(source, path, all, block_size, encoder, &mut |bytes| progress.advance(bytes))?;
     encoder.finish().context(WRITING)
 }
 
-/// Reads the blocks and writes them into a stream, which does not end with them; nothing is under way when this returns. `advanced` is told of every piece.
+/// Reads extents and writes them into a stream, which does not end with them; nothing is under way when this returns. `advanced` is told of every piece.
 pub fn copy_pass(
     source: &dyn ReadAt,
     path: &Path,
-    blocks: &BlockSet,
+    extents: impl Iterator<Item = Extent>,
     block_size: BlockSize,
     encoder: &mut dyn Encode,
     advanced: &mut dyn FnMut(u64),
 ) -> anyhow::Result<()> {
-    let copied = read_to_keep(source, extents(blocks, block_size, source.size()), |piece| {
+    let copied = read_to_keep(source, extents, |piece| {
         let bytes = piece.bytes.len() as u64;
         encoder.own_piece(piece).map_err(CopyError::Write)?;
         advanced(bytes);
@@ -148,6 +176,23 @@ mod tests {
         let (result, sink) = run(&Faulty::new(1 << 20, 4096), &[(0, 1), (2, 3), (4, 5)], 1);
         assert!(format!("{:#}", result.unwrap_err()).starts_with(WRITING));
         assert!(!sink.finished);
+    }
+
+    #[test]
+    fn whole_units_are_sent_once() {
+        let extent = |offset, len| Extent { offset, len };
+        let all = |unit, extents: &[(u64, u64)]| -> Vec<(u64, u64)> {
+            let extents = extents.iter().map(|&(offset, len)| extent(offset, len));
+            whole(extents, unit, 1050).map(|extent| (extent.offset, extent.len)).collect()
+        };
+        assert_eq!(all(1, &[(3, 4), (9, 1)]), [(3, 4), (9, 1)]);
+        assert_eq!(all(100, &[]), []);
+        assert_eq!(
+            all(100, &[(3, 4), (9, 1), (99, 2), (310, 10), (399, 1), (1049, 1)]),
+            [(0, 200), (300, 100), (1000, 50)]
+        );
+        assert_eq!(all(100, &[(0, 100), (100, 100), (300, 1)]), [(0, 200), (300, 100)]);
+        assert_eq!(all(4096, &[(1, 1)]), [(0, 1050)]);
     }
 
     #[test]

@@ -21,9 +21,10 @@
 //! 12. [`device`]: tracked devices: their header and table, the stack they are made of, the cut, sending
 //! 13. [`repository`]: mirrors with kept points in time: receiving, reading, giving back
 //! 14. [`mount`]: the points of a repository as files, through FUSE
-//! 15. [`remote`]: a backup between machines
-//! 16. [`boot`]: what systemd and udev are told about tracked devices
-//! 17. [`cli`]: the commands, thin: arguments to options, call the library, print
+//! 15. `restic`: repositories of restic's format, on object stores and elsewhere; a Cargo feature
+//! 16. [`remote`]: a backup between machines
+//! 17. [`boot`]: what systemd and udev are told about tracked devices
+//! 18. [`cli`]: the commands, thin: arguments to options, call the library, print
 
 // Sizes and offsets from foreign bytes are converted with checks, never cut short.
 #![cfg_attr(
@@ -43,6 +44,8 @@ pub mod mount;
 pub mod remote;
 pub mod report;
 pub mod repository;
+#[cfg(feature = "restic")]
+pub mod restic;
 pub mod runs;
 pub mod stream;
 pub mod sys;

@@ -116,7 +116,12 @@ impl BlockSet {
 
     /// The set as runs: ascending, with a gap between each two.
     pub fn runs(&self) -> Runs<'_> {
-        Runs { set: self, at: 0 }
+        Runs { set: self, at: 0, end: self.limit }
+    }
+
+    /// The same of what is within a run.
+    pub fn runs_in(&self, within: Run) -> Runs<'_> {
+        Runs { set: self, at: within.begin, end: within.end.min(self.limit) }
     }
 
     fn word(&self, word_index: u64) -> u64 {
@@ -150,6 +155,7 @@ impl BlockSet {
 pub struct Runs<'a> {
     set: &'a BlockSet,
     at: u64,
+    end: u64,
 }
 
 impl Iterator for Runs<'_> {
@@ -157,10 +163,10 @@ impl Iterator for Runs<'_> {
 
     fn next(&mut self) -> Option<Run> {
         let begin = self.set.find(self.at, true);
-        if begin == self.set.limit {
+        if begin >= self.end {
             return None;
         }
-        let end = self.set.find(begin, false);
+        let end = self.set.find(begin, false).min(self.end);
         self.at = end;
         Some(Run { begin, end })
     }
@@ -228,6 +234,17 @@ mod tests {
             let within = both.iter().filter(|run| run.end <= CHUNK_BITS + 40);
             assert!(set.runs().eq(within.copied()), "{first}");
         }
+    }
+
+    #[test]
+    fn runs_end_with_what_is_asked_for() {
+        let set = set(3000, &[run(10, 20), run(30, 2000)]);
+        let within = |begin, end| set.runs_in(run(begin, end)).collect::<Vec<_>>();
+        assert_eq!(within(0, 3000), [run(10, 20), run(30, 2000)]);
+        assert_eq!(within(15, 31), [run(15, 20), run(30, 31)]);
+        assert_eq!(within(20, 30), []);
+        assert_eq!(within(100, 101), [run(100, 101)]);
+        assert_eq!(within(2000, 9000), []);
     }
 
     #[test]

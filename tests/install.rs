@@ -24,6 +24,7 @@ fn everything_is_in_its_place() {
         "bin/era",
         "bin/era_copy",
         "bin/era_apply",
+        "lib/era/era-boot",
         "lib/udev/rules.d/60-era.rules",
         "lib/udev/rules.d/61-era.rules",
         "lib/systemd/system-generators/era-generator",

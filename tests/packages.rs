@@ -104,7 +104,9 @@ fn a_package_for_debian() {
     for script in ["postinst", "prerm", "postrm", "activate-noawait update-initramfs"] {
         assert!(control.contains(script), "{script}");
     }
-    let said = output("lintian", &["--allow-root", "--fail-on", "error,warning"], &deb);
+    // The program under test is linked to one place, so that it starts sooner (build.rs); one that is released is not.
+    let linked = "--suppress-tags=hardening-no-pie";
+    let said = output("lintian", &["--allow-root", "--fail-on", "error,warning", linked], &deb);
     assert_eq!(said, "");
 }
 

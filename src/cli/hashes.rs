@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use super::restic;
 use crate::report::{Progress, When};
 use crate::repository::base::{Sample, Trust, give, stride, write_list};
 use crate::repository::{Access, Repository};
 use crate::sys::raw_stdout;
+use crate::units::MAX_UNIT_BYTES;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -34,6 +36,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     sample: Option<u64>,
 
+    /// In units of so many bytes, of a restic repository
+    #[arg(long, value_name = "N", hide = true, value_parser = clap::value_parser!(u64).range(512..=MAX_UNIT_BYTES))]
+    unit_bytes: Option<u64>,
+
     /// Read the image, and say of what is damaged in it that it is not there
     #[arg(long)]
     reread: bool,
@@ -41,6 +47,9 @@ pub(super) struct Args {
 
 /// Returns whether all is there that is in the list.
 pub(super) fn run(args: &Args) -> anyhow::Result<bool> {
+    if let Some(place) = restic::place_of(args.repository.as_os_str())? {
+        return restic::hashes(&place, args.sample, args.unit_bytes);
+    }
     let name = || args.repository.display().to_string();
     let access = if args.sample.is_some() { Access::Read } else { Access::Write };
     let repository = Repository::open(&args.repository, access)?;

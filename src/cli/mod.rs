@@ -25,6 +25,7 @@ mod points;
 mod prune;
 mod receive;
 mod remove;
+mod restic;
 mod restore;
 mod restrict;
 mod rewind;

@@ -19,8 +19,10 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
+use super::restic;
 use crate::mount::{Mount, Unmounter, check};
 use crate::report;
+use crate::repository::files::PointFiles;
 use crate::repository::images::Images;
 use crate::repository::points::split_place;
 use crate::repository::{Access, Repository};
@@ -35,7 +37,8 @@ Examples:
 Each point is a file that holds the device as it was; latest is a link to the last
 one. Points that are added while it is mounted appear. Every block is checked
 against its hash when it is read; one that is damaged is an I/O error, and a
-message says where. era prune waits until it is unmounted.
+message says where. era prune waits until it is unmounted. Of a restic repository
+those points are shown that there are when it is mounted.
 
 It is served by a process in the background, which ends with umount DIR (for
 ordinary users: fusermount3 -u DIR), or with SIGTERM. Its messages go where those
@@ -54,13 +57,17 @@ const MOUNTED: &[u8] = b"mounted";
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Directory of the repository; with a point, only that is shown
+    /// Directory of the repository, or restic:URL; with a point, only that is shown
     #[arg(value_name = "REPO[@POINT]")]
     place: PathBuf,
 
     /// Empty directory to show them in
     #[arg(value_name = "DIR")]
     directory: PathBuf,
+
+    /// The device, by name or uuid, where a restic repository has points of several
+    #[arg(long, value_name = "NAME")]
+    device: Option<String>,
 
     /// Let other users read them, too
     #[arg(long)]
@@ -102,6 +109,7 @@ fn in_background(args: &Args) -> anyhow::Result<()> {
         .arg0("era")
         .args(["mount", "--serve"])
         .args(args.allow_other.then_some("--allow-other"))
+        .args(args.device.iter().map(|device| format!("--device={device}")))
         .args([OsStr::new("--"), args.place.as_os_str(), args.directory.as_os_str()])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -123,18 +131,28 @@ fn in_background(args: &Args) -> anyhow::Result<()> {
 
 /// Mounts, says so, and serves until it is unmounted.
 fn serve(args: &Args, mounted: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
-    let (path, only) = split_place(&args.place)?;
-    let repository = Repository::open(&path, Access::Read)?;
     check(&args.directory)?;
-    // They are looked at again later, from another directory.
-    let [path, directory] = [absolute(&path)?, absolute(&args.directory)?];
-    let images = Images::open(&path, only)?;
-    let mut mount = Mount::new(images, &path, &directory, args.allow_other)?;
+    // It is looked at again later, from another directory.
+    let directory = absolute(&args.directory)?;
+    let (points, source, _repository) = open(args)?;
+    let mut mount = Mount::new(points, &source, &directory, args.allow_other)?;
     unmount_on_signals(mount.unmounter(), &directory)?;
     mounted()?;
-    let result = mount.run();
-    drop(repository);
-    result
+    mount.run()
+}
+
+/// What is to be shown, where it is from, and the lock of a directory.
+fn open(args: &Args) -> anyhow::Result<(Box<dyn PointFiles>, PathBuf, Option<Repository>)> {
+    if let Some(place) = restic::place_of(args.place.as_os_str())? {
+        let (points, name) = restic::files(&place, args.device.as_deref())?;
+        return Ok((points, name.into(), None));
+    }
+    restic::refuse_device(args.device.as_deref(), &args.place)?;
+    let (path, only) = split_place(&args.place)?;
+    let repository = Repository::open(&path, Access::Read)?;
+    let path = absolute(&path)?;
+    let images = Images::open(&path, only)?;
+    Ok((Box::new(images), path, Some(repository)))
 }
 
 fn absolute(path: &Path) -> anyhow::Result<PathBuf> {

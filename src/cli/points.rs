@@ -8,7 +8,7 @@ use anyhow::Context;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::print_json;
+use super::{print_json, restic};
 use crate::report;
 use crate::report::terminal::Terminal;
 use crate::repository::manifest::{Manifest, Point};
@@ -19,9 +19,11 @@ Examples:
   era points /srv/backups/data
   era points /srv/backups/data --json
   era points /srv/backups/data --cursor
+  era points restic:/srv/restic --device data
 
 A point can be named by its number, by a time (the last point that is not after
-it), or from the last one back: latest, latest~1.
+it), or from the last one back: latest, latest~1. In a restic repository it is
+named by the id of its snapshot in place of a number, of which 4 digits are enough.
 
 Exit status: 0; 1 there are no points yet, or with --cursor, a full copy is needed;
 2 an error.";
@@ -30,11 +32,15 @@ Exit status: 0; 1 there are no points yet, or with --cursor, a full copy is need
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Directory of the repository
+    /// Directory of the repository, or restic:URL
     #[arg(value_name = "REPO")]
     repository: PathBuf,
 
-    /// Print one JSON object
+    /// Of this device only, by name or uuid, in a restic repository
+    #[arg(long, value_name = "NAME")]
+    device: Option<String>,
+
+    /// Print one JSON object; of a restic repository one for each device, one a line
     #[arg(long)]
     json: bool,
 
@@ -65,6 +71,13 @@ const LONGEST: usize = 60;
 
 /// Returns whether there is what was asked for.
 pub(super) fn run(args: &Args) -> anyhow::Result<bool> {
+    if let Some(place) = restic::place_of(args.repository.as_os_str())? {
+        let Args { device, json, if_any, cursor, .. } = args;
+        let question =
+            restic::Question { device: device.as_deref(), json: *json, if_any: *if_any, cursor: *cursor };
+        return restic::points(&place, &question);
+    }
+    restic::refuse_device(args.device.as_deref(), &args.repository)?;
     if args.if_any && !Repository::exists(&args.repository) {
         print_json(&())?;
         return Ok(false);
@@ -86,7 +99,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<bool> {
             points: &manifest.points,
         })?;
     } else {
-        out.write_all(describe(&manifest, Timestamp::now(), &Terminal::stdout(None)).as_bytes())
+        out.write_all(table(&manifest, Timestamp::now(), &Terminal::stdout(None)).as_bytes())
             .context("cannot write to stdout")?;
     }
     Ok(!manifest.points.is_empty())
@@ -97,17 +110,59 @@ fn read(path: &Path) -> anyhow::Result<Manifest> {
     repository.known()
 }
 
+fn table(manifest: &Manifest, now: Timestamp, terminal: &Terminal) -> String {
+    let rows: Vec<_> = manifest.points.iter().map(Row::from).collect();
+    describe(&rows, Held::Back, now, terminal)
+}
+
+/// A point, as a line has it.
+pub(super) struct Row<'a> {
+    pub(super) id: String,
+    pub(super) time: Timestamp,
+    pub(super) changed_bytes: u64,
+    pub(super) held_bytes: u64,
+    pub(super) note: Option<&'a str>,
+    pub(super) suspect: Option<&'a str>,
+}
+
+impl<'a> From<&'a Point> for Row<'a> {
+    fn from(point: &'a Point) -> Self {
+        Self {
+            id: point.id.to_string(),
+            time: point.time,
+            changed_bytes: point.changed_bytes,
+            held_bytes: point.held_bytes,
+            note: point.note.as_deref(),
+            suspect: point.suspect.as_deref(),
+        }
+    }
+}
+
+/// What the last column says.
+#[derive(Clone, Copy)]
+pub(super) enum Held {
+    /// What is kept to get back to a point from the next one.
+    Back,
+    /// What was new to the repository.
+    Added,
+}
+
 /// A table, and on a terminal bars beside it: how much was new each time.
-fn describe(manifest: &Manifest, now: Timestamp, terminal: &Terminal) -> String {
-    let most = manifest.points.iter().map(|point| point.changed_bytes).max().unwrap_or(0);
+pub(super) fn describe(points: &[Row], held: Held, now: Timestamp, terminal: &Terminal) -> String {
+    let most = points.iter().map(|point| point.changed_bytes).max().unwrap_or(0);
     let longest = if terminal.is_terminal { terminal.columns.saturating_sub(TABLE).min(LONGEST) } else { 0 };
+    let (width, last) = match held {
+        Held::Back => (6, "held"),
+        // Points are named by the ids of snapshots.
+        Held::Added => (8, "added"),
+    };
     let mut text =
-        format!("{:>6}  {:<20}  {:>7}  {:>10}  {:>10}\n", "point", "time", "age", "changed", "held");
-    for point in &manifest.points {
+        format!("{:>width$}  {:<20}  {:>7}  {:>10}  {:>10}\n", "point", "time", "age", "changed", last);
+    for point in points {
         // In UTC, like everything that is logged.
         let time = point.time.strftime("%Y-%m-%dT%H:%M:%SZ");
         let line = format!(
-            "{:>6}  {time:<20}  {:>7}  {:>10}  {:>10}",
+            "{:>width$}  {time:<20}  {:>7}  {:>10}  {:>10}",
             point.id,
             age(now, point.time),
             report::size(point.changed_bytes).to_string(),
@@ -118,8 +173,11 @@ fn describe(manifest: &Manifest, now: Timestamp, terminal: &Terminal) -> String 
         let line = format!("{line}  {}", "#".repeat(bar(point.changed_bytes, most, room)));
         text.push_str(line.trim_end());
         text.push('\n');
-        let notes =
-            point.note.clone().into_iter().chain(point.suspect.iter().map(|why| format!("SUSPECT: {why}")));
+        let notes = point
+            .note
+            .map(str::to_owned)
+            .into_iter()
+            .chain(point.suspect.map(|why| format!("SUSPECT: {why}")));
         for note in notes {
             let lines = terminal.lines_of(&note, INDENT);
             lines.iter().for_each(|line| text.push_str(&format!("{:INDENT$}{line}\n", "")));
@@ -183,12 +241,12 @@ mod tests {
         ]);
         manifest.points[1].note = Some("everything was read, as tracking had begun anew".into());
         manifest.points[3].suspect = Some("unit 17 differs, and nothing has said that it changed".into());
-        assert_snapshot("points.txt", &describe(&manifest, time(NOW), &TERMINAL));
+        assert_snapshot("points.txt", &table(&manifest, time(NOW), &TERMINAL));
         assert_snapshot(
             "points-wide.txt",
-            &describe(&manifest, time(NOW), &Terminal { columns: 120, ..TERMINAL }),
+            &table(&manifest, time(NOW), &Terminal { columns: 120, ..TERMINAL }),
         );
-        assert_snapshot("points-piped.txt", &describe(&manifest, time(NOW), &Terminal::pipe()));
+        assert_snapshot("points-piped.txt", &table(&manifest, time(NOW), &Terminal::pipe()));
     }
 
     /// A repository's files may be anybody's.
@@ -199,11 +257,11 @@ mod tests {
             (0, "9999-12-30T22:00:00Z", u64::MAX - 1, 0),
         ]);
         manifest.points[0].note = Some(format!("\x1b[2J{}", "\u{6f22}".repeat(99)));
-        assert_snapshot("points-hostile.txt", &describe(&manifest, time(NOW), &TERMINAL));
+        assert_snapshot("points-hostile.txt", &table(&manifest, time(NOW), &TERMINAL));
         for columns in [78, 80, 200] {
-            let text = describe(&manifest, time(NOW), &Terminal { columns, ..TERMINAL });
+            let text = table(&manifest, time(NOW), &Terminal { columns, ..TERMINAL });
             assert!(text.lines().all(|line| terminal::width(line) <= columns), "{text}");
         }
-        assert!(!describe(&manifest, time(NOW), &Terminal::pipe()).contains('\x1b'));
+        assert!(!table(&manifest, time(NOW), &Terminal::pipe()).contains('\x1b'));
     }
 }

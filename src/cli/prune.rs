@@ -7,6 +7,7 @@ use anyhow::bail;
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;
 
+use super::restic;
 use crate::report;
 use crate::repository::prune::prune;
 use crate::repository::retention::Keep;
@@ -16,19 +17,28 @@ const EXAMPLES: &str = "\
 Examples:
   era prune /srv/backups/data --keep-daily 7 --keep-weekly 4 --keep-monthly 12
   era prune /srv/backups/data --keep-within 30d --dry-run
+  era prune restic:/srv/restic --device data --keep-daily 7
 
 Of each day, week, month or year that has points the last one is kept, for as many
 of those as asked for, counted from the newest; days and so on are those of this
 machine's time zone. What any rule keeps is kept, and so is the newest point
-always. A point in the middle goes by merging what leads back to its neighbours.";
+always. A point in the middle goes by merging what leads back to its neighbours.
+
+In a restic repository only points of this device go, whatever else it holds. What no
+snapshot needs any more is marked, and freed by a run a day later: a backup that is
+under way may need it yet.";
 
 /// Take points away from a repository, but those to keep
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Directory of the repository
+    /// Directory of the repository, or restic:URL
     #[arg(value_name = "REPO")]
     repository: PathBuf,
+
+    /// The device, by name or uuid, where a restic repository has points of several
+    #[arg(long, value_name = "NAME")]
+    device: Option<String>,
 
     #[command(flatten)]
     keep: KeepArgs,
@@ -85,6 +95,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     if keep.is_empty() {
         bail!("nothing says what to keep: pass --keep-last, --keep-daily or another of these");
     }
+    if let Some(place) = restic::place_of(args.repository.as_os_str())? {
+        return restic::prune(&place, args.device.as_deref(), &keep, args.dry_run);
+    }
+    restic::refuse_device(args.device.as_deref(), &args.repository)?;
     let access = if args.dry_run { Access::Read } else { Access::Prune };
     let repository = Repository::open(&args.repository, access)?;
     let verb = if args.dry_run { "would go" } else { "goes" };

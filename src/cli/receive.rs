@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 
-use super::interrupt;
+use super::{interrupt, restic};
+use crate::device::eratab::Name;
 use crate::report::{self, Progress, When};
 use crate::repository::receive::receive;
 use crate::sys::raw_stdin;
@@ -25,9 +26,17 @@ point again, at the latest when it is used the next time.";
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Directory of the repository; made if it is not there
+    /// Directory of the repository, made if it is not there; or restic:URL
     #[arg(value_name = "REPO")]
     repository: PathBuf,
+
+    /// With restic:URL: the name of the device, as its image has it there
+    #[arg(long, value_name = "NAME")]
+    name: Option<Name>,
+
+    /// With restic:URL: make the repository if it is not there
+    #[arg(long)]
+    init: bool,
 
     /// Keep a note with the point
     #[arg(long, value_name = "TEXT")]
@@ -39,6 +48,14 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    if let Some(url) = restic::url_of(args.repository.as_os_str())? {
+        return receive_into(&url, args);
+    }
+    if args.name.is_some() || args.init {
+        bail!(
+            "--name and --init are for restic:URL: a directory is made where there is none, and holds one device"
+        );
+    }
     interrupt::explain(format!(
         "{}: no point was added; what was begun is undone at the next use",
         args.repository.display()
@@ -61,4 +78,18 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
             point.id
         ),
     }
+}
+
+#[cfg(feature = "restic")]
+fn receive_into(url: &restic::Url, args: &Args) -> anyhow::Result<()> {
+    interrupt::explain(format!("{url}: no snapshot was added"))?;
+    if args.note.is_some() {
+        bail!("--note is for directories; restic tag --add TEXT adds a tag to a snapshot");
+    }
+    restic::receive(url, args.name.as_ref(), args.init)
+}
+
+#[cfg(not(feature = "restic"))]
+fn receive_into(url: &restic::Url, _: &Args) -> anyhow::Result<()> {
+    match *url {}
 }

@@ -1,18 +1,22 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! `era restore`: a point goes back onto a device, or into a file.
 
+use std::fmt::Display;
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
+use jiff::Timestamp;
 use rustix::io::Errno;
 
-use super::{interrupt, rewind};
+use super::rewind::{self, Newest};
+use super::{interrupt, restic};
 use crate::blockio::{Destination, WriteAt};
 use crate::report::{self, Progress, When};
 use crate::repository::points::parse_place;
 use crate::repository::restore::restore;
+use crate::repository::target::Restored;
 use crate::repository::view::View;
 use crate::repository::{Access, Repository};
 
@@ -27,6 +31,9 @@ Examples:
   written, and the next backup is a small one:
       umount /srv && era restore /srv/backups/data@latest~1 data --only-changed
 
+  From a restic repository that has points of several devices:
+      era restore restic:sftp:me@host:/srv/restic --device data /dev/vdc1
+
 Every block is checked against its hash before it is written. If one is damaged,
 the restore stops there; era verify says what is damaged.";
 
@@ -34,27 +41,35 @@ the restore stops there; era verify says what is damaged.";
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Directory of the repository, and the point: latest, latest~1, a number, or a time
+    /// Directory of the repository or restic:URL, and the point: latest, latest~1, a number or an id, or a time
     #[arg(value_name = "REPO[@POINT]")]
-    place: PathBuf,
+    pub(super) place: PathBuf,
 
     /// Block device that nothing uses, or a file that is not there yet
-    target: PathBuf,
+    pub(super) target: PathBuf,
+
+    /// The device, by name or uuid, where a restic repository has points of several
+    #[arg(long, value_name = "NAME")]
+    pub(super) device: Option<String>,
 
     /// Overwrite a file that is there
     #[arg(long)]
-    force: bool,
+    pub(super) force: bool,
 
     /// Write only what changed since the point; TARGET is the tracked device itself, not mounted
     #[arg(long, conflicts_with = "force")]
-    only_changed: bool,
+    pub(super) only_changed: bool,
 
     /// Show progress even where stderr is not a terminal
     #[arg(long)]
-    progress: bool,
+    pub(super) progress: bool,
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<()> {
+    if let Some(place) = restic::place_of(args.place.as_os_str())? {
+        return restic::restore(&place, args);
+    }
+    restic::refuse_device(args.device.as_deref(), &args.place)?;
     let (path, selector) = parse_place(&args.place)?;
     let repository = Repository::open(&path, Access::Read)?;
     let manifest = repository.known()?;
@@ -65,7 +80,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
     let name = || args.target.display().to_string();
     let restored = if args.only_changed {
         let open = |path: &Path| open_target(path, false).with_context(name);
-        let (rewind, (target, _)) = rewind::plan(&manifest, &view, &args.target, open)?;
+        let newest = Newest { device: manifest.device, cursor: manifest.cursor() };
+        let (rewind, (target, _)) =
+            rewind::plan(&newest, geometry, view.changed_since(), &args.target, open)?;
         explain()?;
         let progress = Progress::new(when, Some(rewind.units.len() * geometry.unit_bytes));
         let units = rewind.units.runs().flat_map(|run| run.begin..run.end);
@@ -77,15 +94,18 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         let progress = Progress::new(when, Some(geometry.device_bytes));
         restore(&mut view, &target, blank, 0..geometry.units(), &progress).with_context(name)?
     };
+    told(&args.target, &view.point.id, view.point.time, restored);
+    Ok(())
+}
+
+/// Says what was restored.
+pub(super) fn told(target: &Path, point: &dyn Display, time: Timestamp, restored: Restored) {
     report::note(format_args!(
-        "{}: point {} of {}: {} written, {} of zeros",
-        args.target.display(),
-        view.point.id,
-        view.point.time,
+        "{}: point {point} of {time}: {} written, {} of zeros",
+        target.display(),
         report::size(restored.data_bytes),
         report::size(restored.zero_bytes)
     ));
-    Ok(())
 }
 
 /// A file of the repository, or the device that its image is on, would be lost as soon as it is opened.
@@ -97,14 +117,7 @@ fn refuse_own(repository: &Path, target: &Path) -> anyhow::Result<()> {
         (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
         _ => false,
     };
-    // A file that is not there yet is where its directory is.
-    let place = target.canonicalize().or_else(|e| match target.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => Path::new(".").canonicalize(),
-        Some(parent) => parent.canonicalize(),
-        None => Err(e),
-    });
-    let own = repository.canonicalize().with_context(|| repository.display().to_string())?;
-    if is_same(target, &own.join("image")) || place.is_ok_and(|place| place.starts_with(&own)) {
+    if is_same(target, &repository.join("image")) || is_within(repository, target)? {
         bail!(
             "{}: is a part of the repository; restore to another place, and copy that if need be",
             target.display()
@@ -113,8 +126,20 @@ fn refuse_own(repository: &Path, target: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Whether a file is in a repository's directory, or would be.
+pub(super) fn is_within(repository: &Path, target: &Path) -> anyhow::Result<bool> {
+    // A file that is not there yet is where its directory is.
+    let place = target.canonicalize().or_else(|e| match target.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new(".").canonicalize(),
+        Some(parent) => parent.canonicalize(),
+        None => Err(e),
+    });
+    let own = repository.canonicalize().with_context(|| repository.display().to_string())?;
+    Ok(place.is_ok_and(|place| place.starts_with(&own)))
+}
+
 /// Opens a target; says whether it reads as zeros until something is written.
-fn open_target(path: &Path, force: bool) -> anyhow::Result<(Destination, bool)> {
+pub(super) fn open_target(path: &Path, force: bool) -> anyhow::Result<(Destination, bool)> {
     let name = || path.display().to_string();
     let is_file = fs::metadata(path).map(|metadata| metadata.is_file());
     if is_file.as_ref().is_ok_and(|&is_file| is_file) && !force {

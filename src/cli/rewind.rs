@@ -7,13 +7,14 @@
 use std::path::Path;
 
 use anyhow::{Context, bail};
+use uuid::Uuid;
 
+use crate::device::cursor::Cursor;
 use crate::device::dm::Dm;
 use crate::device::eratab::Name;
 use crate::device::metadata_snapshot::changed;
 use crate::device::tracked::Tracked;
-use crate::repository::manifest::Manifest;
-use crate::repository::view::View;
+use crate::repository::Geometry;
 use crate::runs::{BlockSet, Run};
 
 /// The device, locked against other commands, and the units of the point that are to be written.
@@ -22,11 +23,21 @@ pub(super) struct Rewind {
     pub(super) units: BlockSet,
 }
 
+/// What is known of the newest point.
+pub(super) struct Newest {
+    /// The device that it is of.
+    pub(super) device: Uuid,
+    /// What it does not cover.
+    pub(super) cursor: Option<Cursor>,
+}
+
 /// Finds out what is to be written. The device is opened first, by `open`, so that nobody else writes to it from then on. The
-/// manifest was read before the point was opened: a backup in between then only makes it more.
+/// newest point was looked at before the one that is to be restored, and `changed_since` has the units that are not the same in
+/// both: a backup in between then only makes it more. `geometry` is that of the point to restore.
 pub(super) fn plan<T>(
-    manifest: &Manifest,
-    view: &View,
+    newest: &Newest,
+    geometry: Geometry,
+    changed_since: impl Iterator<Item = anyhow::Result<u64>>,
     target: &Path,
     open: impl FnOnce(&Path) -> anyhow::Result<T>,
 ) -> anyhow::Result<(Rewind, T)> {
@@ -34,11 +45,11 @@ pub(super) fn plan<T>(
     let dm = Dm::open()?;
     let tracked = Tracked::find(&dm, &name)?;
     let opened = open(&tracked.path()?)?;
-    if tracked.device != manifest.device {
+    if tracked.device != newest.device {
         bail!(
             "{name}: is device {}, the repository is of device {}; restore without --only-changed writes everything",
             tracked.device,
-            manifest.device
+            newest.device
         );
     }
     let everything = || {
@@ -47,11 +58,10 @@ pub(super) fn plan<T>(
              --only-changed, which writes everything"
         )
     };
-    let cursor = manifest.cursor().with_context(everything)?;
+    let cursor = newest.cursor.with_context(everything)?;
     let since = cursor.era_in(tracked.generation).with_context(everything)?;
-    let geometry = view.geometry();
     let mut units = BlockSet::new(geometry.units());
-    for unit in view.changed_since() {
+    for unit in changed_since {
         let unit = unit?;
         // What the device has had since, and had not at the point.
         if unit < geometry.units() {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 
-use super::{interrupt, print_json};
+use super::{interrupt, print_json, size};
 use crate::blockio::MAX_DEPTH;
 use crate::device::cursor::Cursor;
 use crate::device::dm::Dm;
@@ -77,6 +77,10 @@ pub(super) struct Args {
     /// Do not name the cursor for the next time
     #[arg(long)]
     no_cursor: bool,
+
+    /// Send whole units of this size where anything in them changed: 1M for a restic repository
+    #[arg(long, value_name = "SIZE", value_parser = parse_whole, conflicts_with_all = ["compare", "audit"])]
+    whole: Option<u64>,
 
     /// Compress with zstd at this level, from 1 (fast) to 19 (small)
     #[arg(long, value_name = "LEVEL", value_parser = clap::value_parser!(i32).range(1..=19))]
@@ -168,6 +172,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<()> {
         }),
         freeze_limit: args.how.freeze_timeout(),
         max_passes: args.how.max_passes(),
+        whole: args.whole.unwrap_or(1),
         compress: args.compress,
         progress: if args.progress { When::Always } else { When::OnTerminal },
     };
@@ -238,6 +243,13 @@ fn tell(tracked: &Tracked, sent: &Sent, with_cursor: bool) {
     ));
     if with_cursor {
         report::note(format_args!("{}: next time: --since {}", tracked.name, sent.next));
+    }
+}
+
+fn parse_whole(text: &str) -> Result<u64, String> {
+    match size::parse(text)? {
+        bytes if bytes.is_power_of_two() && (4096..=1 << 30).contains(&bytes) => Ok(bytes),
+        _ => Err("a power of two from 4K to 1G is needed".into()),
     }
 }
 

@@ -2,12 +2,12 @@
 //! `era verify`: whether a repository holds what it was given, or what its device holds.
 
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use serde::Serialize;
 
-use super::print_json;
+use super::{print_json, restic};
 use crate::remote::backup::{Job, backup};
 use crate::remote::compare::compare;
 use crate::remote::peer::Reach;
@@ -15,7 +15,7 @@ use crate::remote::place::{SourcePlace, TargetPlace};
 use crate::report::{self, Progress, When};
 use crate::repository::manifest::Manifest;
 use crate::repository::verify::{Damage, verify};
-use crate::repository::{Access, Repository};
+use crate::repository::{Access, Geometry, Repository};
 use crate::stream::Audit;
 
 const EXAMPLES: &str = "\
@@ -26,6 +26,9 @@ Examples:
       era verify /srv/backups/data vm1:data
   The same; what is damaged is mended, and a new point gets what is different
       era verify /srv/backups/data vm1:data --repair
+  A restic repository: whether all is there; or everything is read
+      era verify restic:/srv/restic
+      era verify restic:/srv/restic --read-data
 
 Blocks that were written since the last point are not compared with the device: the
 next backup has them. What else differs was written past the tracker, or is damaged in
@@ -38,17 +41,25 @@ Exit status: 0 all is well, or was mended; 1 something is damaged or different;
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// Directory of the repository
+    /// Directory of the repository, or restic:URL
     #[arg(value_name = "REPO")]
     repository: PathBuf,
 
     // Not as documentation, which takes what is in brackets for a link.
     #[arg(help = "The device that it is of: NAME here, or [USER@]HOST:NAME")]
-    source: Option<SourcePlace>,
+    pub(super) source: Option<SourcePlace>,
+
+    /// Only points of this device, by name or uuid, in a restic repository
+    #[arg(long, value_name = "NAME", conflicts_with = "source")]
+    pub(super) device: Option<String>,
+
+    /// Read all data of a restic repository; without it, whether everything is there is looked at
+    #[arg(long, conflicts_with = "source")]
+    pub(super) read_data: bool,
 
     /// Mend the image, and add a point that has what is different
     #[arg(long, requires = "source")]
-    repair: bool,
+    pub(super) repair: bool,
 
     /// The remote shell, with arguments
     #[arg(long, value_name = "COMMAND", default_value = "ssh")]
@@ -56,11 +67,11 @@ pub(super) struct Args {
 
     /// Path of era on the other machine
     #[arg(long, value_name = "PATH", default_value = "era")]
-    remote_era: String,
+    pub(super) remote_era: String,
 
     /// Print a JSON object for each damage, one a line; with SOURCE, one object
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 
     /// Show progress even where stderr is not a terminal
     #[arg(long)]
@@ -84,6 +95,13 @@ struct Compared<'a> {
 
 /// Returns whether all is well.
 pub(super) fn run(args: &Args) -> anyhow::Result<bool> {
+    if let Some(place) = restic::place_of(args.repository.as_os_str())? {
+        return restic::verify(&place, args);
+    }
+    restic::refuse_device(args.device.as_deref(), &args.repository)?;
+    if args.read_data {
+        bail!("--read-data is for restic repositories; of a directory everything is read anyway");
+    }
     let path = &args.repository;
     let repository = Repository::open(path, Access::Read)?;
     let manifest = repository.known()?;
@@ -141,9 +159,10 @@ fn verify_with(args: &Args, manifest: &Manifest, source: &SourcePlace) -> anyhow
     };
     let absolute = std::path::absolute(path).with_context(|| path.to_owned())?;
     let absolute = absolute.to_str().context("the path of the repository is not UTF-8")?;
-    let compared = compare(source, absolute, &cursor.to_string(), &reach)?;
+    let hashes = ["--sample", "1", "--reread", absolute].map(str::to_owned);
+    let compared = compare(source, &hashes, &cursor.to_string(), &reach)?;
     let audit = &compared.audit;
-    tell(args, manifest, audit)?;
+    tell(args.json, &Outcome { name: path, geometry: manifest.geometry()?, audit })?;
     let is_well = audit.differing == 0 && compared.image_is_whole;
     if audit.differing == 0 && !compared.image_is_whole {
         report::note(format_args!(
@@ -169,23 +188,33 @@ fn verify_with(args: &Args, manifest: &Manifest, source: &SourcePlace) -> anyhow
     let done = backup(&job)?;
     report::note(format_args!(
         "{path}: point {} has what was different, {}",
-        done.point.id,
-        report::size(done.point.changed_bytes)
+        done.point.id(),
+        report::size(done.point.changed_bytes())
     ));
     Ok(true)
 }
 
-fn tell(args: &Args, manifest: &Manifest, audit: &Audit) -> anyhow::Result<()> {
-    if args.json {
+/// What came of a comparison.
+pub(super) struct Outcome<'a> {
+    /// How messages call the repository.
+    pub(super) name: &'a str,
+    /// How the device is divided into units.
+    pub(super) geometry: Geometry,
+    /// What was found.
+    pub(super) audit: &'a Audit,
+}
+
+/// Says what came of it.
+pub(super) fn tell(json: bool, Outcome { name, geometry, audit }: &Outcome) -> anyhow::Result<()> {
+    if json {
         return print_json(&Compared {
             compared_units: audit.checked,
             differing_units: audit.differing,
-            unit_bytes: manifest.unit_bytes,
+            unit_bytes: geometry.unit_bytes,
             units: &audit.units,
         });
     }
     let mut out = io::stdout().lock();
-    let geometry = manifest.geometry()?;
     for unit in &audit.units {
         let extent = geometry.extent(*unit);
         writeln!(out, "bytes {} to {} of the device differ", extent.offset, extent.end().saturating_sub(1))
@@ -197,15 +226,9 @@ fn tell(args: &Args, manifest: &Manifest, audit: &Audit) -> anyhow::Result<()> {
     }
     if audit.checked == 0 {
         report::warn(format_args!(
-            "{}: nothing was compared, as all blocks were written since the last point; make a backup, and try again",
-            args.repository.display()
+            "{name}: nothing was compared, as all blocks were written since the last point; make a backup, and try again"
         ));
     }
-    report::note(format_args!(
-        "{}: {} blocks compared, {} differ",
-        Path::new(&args.repository).display(),
-        audit.checked,
-        audit.differing
-    ));
+    report::note(format_args!("{name}: {} blocks compared, {} differ", audit.checked, audit.differing));
     Ok(())
 }

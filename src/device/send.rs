@@ -20,14 +20,14 @@ use super::mounts;
 use super::plan::{self, Limit, Pass, Step};
 use super::tracked::Tracked;
 use crate::blockio::{ReadAt, Source};
-use crate::copy::{copy_pass, extents};
+use crate::copy::{copy_pass, extents, whole};
 use crate::metadata::ChangedError;
 use crate::report::{self, Progress, When};
 use crate::runs::{BlockSet, Run};
 use crate::stream::{
     AUDIT, BASE, Consistency, Encode, EncoderV2, HashListHeader, HashListReader, Header, Kind, Output,
 };
-use crate::units::{BlockSize, Era, MAX_BLOCKS, MAX_UNIT_BYTES};
+use crate::units::{Era, Extent, MAX_BLOCKS, MAX_UNIT_BYTES};
 
 /// What to send, and how.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +42,8 @@ pub struct Request {
     pub freeze_limit: Duration,
     /// How many passes there may be, the cut included.
     pub max_passes: u32,
+    /// Send whole units of this many bytes where anything in them changed; 1 for what changed alone.
+    pub whole: u64,
     /// Level of compression with zstd.
     pub compress: Option<i32>,
     /// When to show progress.
@@ -109,7 +111,7 @@ fn limit_text(limit: &Limit) -> String {
 pub fn estimate(dm: &Dm, tracked: &Tracked, request: &Request) -> anyhow::Result<Estimate> {
     let (kind, since) = begin(dm, tracked, request)?;
     let blocks = changed(dm, tracked, since)?.blocks;
-    let bytes = bytes_in(&blocks, tracked);
+    let bytes = bytes_in(&blocks, tracked, request.whole);
     Ok(Estimate { kind, blocks: blocks.len(), bytes, device_bytes: tracked.bytes })
 }
 
@@ -268,8 +270,17 @@ fn cow_bytes(tracked: &Tracked) -> u64 {
     cow.map_or(0, |(_, sectors)| sectors * crate::units::SECTOR_BYTES)
 }
 
-fn bytes_in(blocks: &BlockSet, tracked: &Tracked) -> u64 {
-    extents(blocks, tracked.block_size, tracked.bytes).map(|extent| extent.len).sum()
+/// What is sent of a set of blocks.
+fn sent_of<'a>(
+    blocks: &'a BlockSet,
+    tracked: &Tracked,
+    unit_bytes: u64,
+) -> impl Iterator<Item = Extent> + use<'a> {
+    whole(extents(blocks, tracked.block_size, tracked.bytes), unit_bytes, tracked.bytes)
+}
+
+fn bytes_in(blocks: &BlockSet, tracked: &Tracked, unit_bytes: u64) -> u64 {
+    sent_of(blocks, tracked, unit_bytes).map(|extent| extent.len).sum()
 }
 
 struct Sender<'a, W> {
@@ -295,10 +306,14 @@ impl<W: Output> Sender<'_, W> {
         Ok(next)
     }
 
+    fn bytes_in(&self, blocks: &BlockSet) -> u64 {
+        bytes_in(blocks, self.tracked, self.request.whole)
+    }
+
     /// Passes, then a cut, until one succeeds. Returns the next cursor's era.
     fn converge(&mut self, limit: Limit) -> anyhow::Result<Era> {
         loop {
-            let to_send = bytes_in(&changed(self.dm, self.tracked, self.since)?.blocks, self.tracked);
+            let to_send = self.bytes_in(&changed(self.dm, self.tracked, self.since)?.blocks);
             match plan::next(to_send, &self.passes, limit, self.request.max_passes) {
                 Step::Pass => self.pass()?,
                 Step::Cut => {
@@ -351,7 +366,8 @@ impl<W: Output> Sender<'_, W> {
         let progress = Progress::new(self.request.progress, Some(bytes));
         let begin = Instant::now();
         let mut comparer = Comparer::new(&mut self.encoder, &mut list, bytes);
-        copy_pass(&source, &path, &all, block_size, &mut comparer, &mut |len| {
+        let all = extents(&all, block_size, bytes);
+        copy_pass(&source, &path, all, block_size, &mut comparer, &mut |len| {
             progress.advance(len);
             failpoint::reach("copying");
         })?;
@@ -377,7 +393,7 @@ impl<W: Output> Sender<'_, W> {
             (Ok(()), result) => result.map(|()| Some(next)),
             // What was read from it until then is right; how far that was does not matter.
             (Err(lost), Err(e)) if e.chain().any(|cause| cause.is::<crate::blockio::ReadError>()) => {
-                self.lost(lost, bytes_in(&blocks, self.tracked));
+                self.lost(lost, self.bytes_in(&blocks));
                 Ok(None)
             }
             (Err(_), Err(e)) => Err(e),
@@ -434,13 +450,13 @@ impl<W: Output> Sender<'_, W> {
         blocks: &BlockSet,
         mut each: impl FnMut() -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        let bytes = bytes_in(blocks, self.tracked);
+        let bytes = self.bytes_in(blocks);
         blocks.runs().for_each(|run| self.sent.insert(run));
         let progress = Progress::new(self.request.progress, Some(bytes));
         let begin = Instant::now();
-        let block_size: BlockSize = self.tracked.block_size;
+        let all = sent_of(blocks, self.tracked, self.request.whole);
         let mut problem = Ok(());
-        copy_pass(source, path, blocks, block_size, &mut self.encoder, &mut |len| {
+        copy_pass(source, path, all, self.tracked.block_size, &mut self.encoder, &mut |len| {
             progress.advance(len);
             failpoint::reach("copying");
             if problem.is_ok() {

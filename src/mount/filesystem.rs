@@ -19,8 +19,7 @@ use fuser::{
 };
 
 use crate::report;
-use crate::repository::images::{Images, file_name};
-use crate::repository::manifest::Point;
+use crate::repository::files::{PointFile, PointFiles};
 
 const LATEST: &str = "latest";
 const LATEST_INODE: INodeNo = INodeNo(2);
@@ -32,7 +31,7 @@ const OF_OTHERS: Duration = Duration::ZERO;
 
 /// What answers.
 pub struct Filesystem {
-    images: Mutex<Images>,
+    points: Mutex<Box<dyn PointFiles>>,
     /// Whether others than who has mounted it may read.
     shared: bool,
     since: SystemTime,
@@ -40,13 +39,13 @@ pub struct Filesystem {
 
 impl Filesystem {
     /// Shows these.
-    pub fn new(images: Images, shared: bool) -> Self {
-        Self { images: Mutex::new(images), shared, since: SystemTime::now() }
+    pub fn new(points: Box<dyn PointFiles>, shared: bool) -> Self {
+        Self { points: Mutex::new(points), shared, since: SystemTime::now() }
     }
 
     /// Of a panic nothing is left half done that matters: what is cached was checked.
-    fn images(&self) -> MutexGuard<'_, Images> {
-        self.images.lock().unwrap_or_else(PoisonError::into_inner)
+    fn points(&self) -> MutexGuard<'_, Box<dyn PointFiles>> {
+        self.points.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn attr(&self, ino: INodeNo, kind: FileType, size: u64, time: SystemTime) -> FileAttr {
@@ -80,22 +79,22 @@ impl Filesystem {
         self.attr(INodeNo::ROOT, FileType::Directory, 0, self.since)
     }
 
-    fn of_point(&self, point: &Point) -> FileAttr {
-        let inode = INodeNo(inode_of(point.id));
-        self.attr(inode, FileType::RegularFile, point.device_bytes, point.time.into())
+    fn of_point(&self, point: &PointFile) -> FileAttr {
+        let inode = INodeNo(inode_of(point.number));
+        self.attr(inode, FileType::RegularFile, point.bytes, point.time.into())
     }
 
-    fn of_latest(&self, point: &Point) -> FileAttr {
-        self.attr(LATEST_INODE, FileType::Symlink, file_name(point).len() as u64, point.time.into())
+    fn of_latest(&self, point: &PointFile) -> FileAttr {
+        self.attr(LATEST_INODE, FileType::Symlink, point.name.len() as u64, point.time.into())
     }
 
     /// Attributes of what has this inode, and how long they hold.
     fn find(&self, inode: INodeNo) -> anyhow::Result<Option<(FileAttr, Duration)>> {
-        let mut images = self.images();
+        let mut points = self.points();
         Ok(match inode {
             INodeNo::ROOT => Some((self.of_directory(), OF_OTHERS)),
-            LATEST_INODE => images.last()?.map(|point| (self.of_latest(point), OF_OTHERS)),
-            _ => images.point(point_of(inode))?.map(|point| (self.of_point(point), OF_POINT)),
+            LATEST_INODE => points.last()?.map(|point| (self.of_latest(&point), OF_OTHERS)),
+            _ => points.file(point_of(inode))?.map(|point| (self.of_point(&point), OF_POINT)),
         })
     }
 
@@ -104,22 +103,22 @@ impl Filesystem {
         if name == LATEST {
             return self.find(LATEST_INODE);
         }
-        Ok(self.images().named(name)?.map(|point| (self.of_point(point), OF_POINT)))
+        Ok(self.points().named(name)?.map(|point| (self.of_point(&point), OF_POINT)))
     }
 
     /// What is in the directory: the place after each, its inode, kind and name. A place stays the same when points come.
     fn entries(&self) -> anyhow::Result<Vec<(u64, INodeNo, FileType, String)>> {
-        let mut images = self.images();
+        let mut points = self.points();
         let mut entries = vec![
             (1, INodeNo::ROOT, FileType::Directory, ".".into()),
             (2, INodeNo::ROOT, FileType::Directory, "..".into()),
         ];
-        if images.last()?.is_some() {
+        if points.last()?.is_some() {
             entries.push((3, LATEST_INODE, FileType::Symlink, LATEST.into()));
         }
-        for point in images.points()? {
-            let inode = inode_of(point.id);
-            entries.push((inode + 1, INodeNo(inode), FileType::RegularFile, file_name(point)));
+        for point in points.files()? {
+            let inode = inode_of(point.number);
+            entries.push((inode + 1, INodeNo(inode), FileType::RegularFile, point.name));
         }
         Ok(entries)
     }
@@ -163,15 +162,15 @@ impl fuser::Filesystem for Filesystem {
         if inode != LATEST_INODE {
             return reply.error(Errno::EINVAL);
         }
-        match self.images().last() {
-            Ok(Some(point)) => reply.data(file_name(point).as_bytes()),
+        match self.points().last() {
+            Ok(Some(point)) => reply.data(point.name.as_bytes()),
             Ok(None) => reply.error(Errno::ENOENT),
             Err(e) => reply.error(told(&e)),
         }
     }
 
     fn open(&self, _: &Request, inode: INodeNo, _: OpenFlags, reply: ReplyOpen) {
-        match self.images().prepare(point_of(inode)) {
+        match self.points().prepare(point_of(inode)) {
             Ok(()) => reply.opened(FileHandle(0), FopenFlags::FOPEN_KEEP_CACHE),
             Err(e) => reply.error(told(&e)),
         }
@@ -188,16 +187,16 @@ impl fuser::Filesystem for Filesystem {
         _: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        let (mut images, point, len) = (self.images(), point_of(inode), size as usize);
+        let (mut points, point, len) = (self.points(), point_of(inode), size as usize);
         let mut reply = Some(reply);
-        let answered = images.read_to(point, offset, len, |bytes| {
+        let answered = points.read_to(point, offset, len, &mut |bytes| {
             if let Some(reply) = reply.take() {
                 reply.data(bytes);
             }
         });
         match (answered, reply) {
             (Err(_), Some(reply)) => reply.error(Errno::EIO),
-            _ => images.read_ahead(point, offset, len),
+            _ => points.read_ahead(point, offset, len),
         }
     }
 

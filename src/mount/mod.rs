@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! The points of a repository as files in a directory, through FUSE.
 //!
-//! `repository::images` has what there is to be seen; here it becomes answers to the kernel. The kernel's requests are
+//! What there is to be seen is whatever can show its points as files; here it becomes answers to the kernel. The kernel's requests are
 //! answered one after another: a point's bytes come from one disk, and each is hashed once. After an answer there is time for
 //! what will be asked for next; for who reads on and on, a thread has it ready.
 
@@ -16,7 +16,7 @@ use fuser::{Config, MountOption, Session, SessionACL, SessionUnmounter};
 use rustix::io::Errno;
 use rustix::mount::UnmountFlags;
 
-use crate::repository::images::Images;
+use crate::repository::files::PointFiles;
 use filesystem::Filesystem;
 
 /// A directory that shows points. When it is dropped, it no longer does.
@@ -61,7 +61,12 @@ pub fn check(directory: &Path) -> anyhow::Result<()> {
 
 impl Mount {
     /// Shows the points in a directory. From now on they can be asked for; the answers come with [`run`](Self::run).
-    pub fn new(images: Images, source: &Path, directory: &Path, shared: bool) -> anyhow::Result<Self> {
+    pub fn new(
+        points: Box<dyn PointFiles>,
+        source: &Path,
+        directory: &Path,
+        shared: bool,
+    ) -> anyhow::Result<Self> {
         let mut config = Config::default();
         config.mount_options = vec![
             MountOption::RO,
@@ -73,7 +78,7 @@ impl Mount {
             MountOption::Subtype("era".into()),
         ];
         config.acl = if shared { SessionACL::All } else { SessionACL::Owner };
-        let session = Session::new(Filesystem::new(images, shared), directory, &config)
+        let session = Session::new(Filesystem::new(points, shared), directory, &config)
             .map_err(|e| explain(e, shared))
             .with_context(|| format!("{}: cannot mount", directory.display()))?;
         Ok(Self { session, directory: directory.to_owned() })

@@ -10,6 +10,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::child::{Ended, Worker};
@@ -19,6 +20,7 @@ use super::pump::{Broken, pump};
 use crate::report::{self, Progress, When};
 use crate::repository::manifest::Point;
 use crate::repository::unit_bytes;
+use crate::stream::{Consistency, Kind};
 
 /// What to do, and how.
 #[derive(Clone, Debug)]
@@ -49,7 +51,7 @@ pub struct Done {
     /// Where to.
     pub repository: String,
     /// The new point.
-    pub point: Point,
+    pub point: NewPoint,
     /// Where the next increment begins.
     pub cursor: Option<String>,
     /// Number of points.
@@ -64,6 +66,73 @@ pub struct Done {
     pub transferred_bytes: u64,
     /// How long it took.
     pub duration_seconds: f64,
+}
+
+/// The point that a backup added.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+pub enum NewPoint {
+    /// Of a directory.
+    Kept(Point),
+    /// Of a restic repository.
+    Snapshot(SnapshotPoint),
+}
+
+/// A point that is a snapshot of a restic repository.
+#[derive(Clone, Debug, Serialize)]
+pub struct SnapshotPoint {
+    /// The beginning of the snapshot's id, which names it.
+    pub id: String,
+    /// When its stream was begun.
+    pub time: Timestamp,
+    /// Whether all blocks are of one moment.
+    pub consistency: Consistency,
+    /// What its stream held.
+    pub kind: Kind,
+    /// Size of the device.
+    pub device_bytes: u64,
+    /// Bytes in segments that were read.
+    pub changed_bytes: u64,
+    /// Bytes that were not in the repository yet, before compression.
+    pub added_bytes: u64,
+    /// How many times the changes were read; 0 where not known.
+    pub passes: u32,
+    /// How long writes waited.
+    pub freeze_nanoseconds: u64,
+}
+
+impl NewPoint {
+    /// What names it.
+    pub fn id(&self) -> String {
+        match self {
+            NewPoint::Kept(point) => point.id.to_string(),
+            NewPoint::Snapshot(point) => point.id.clone(),
+        }
+    }
+
+    /// Why it may not be what the device was.
+    pub fn suspect(&self) -> Option<&str> {
+        match self {
+            NewPoint::Kept(point) => point.suspect.as_deref(),
+            NewPoint::Snapshot(_) => None,
+        }
+    }
+
+    /// Bytes that are not as at the point before, as far as is known without comparing.
+    pub fn changed_bytes(&self) -> u64 {
+        match self {
+            NewPoint::Kept(point) => point.changed_bytes,
+            NewPoint::Snapshot(point) => point.changed_bytes,
+        }
+    }
+
+    /// How long writes waited.
+    pub fn freeze_nanoseconds(&self) -> u64 {
+        match self {
+            NewPoint::Kept(point) => point.freeze_nanoseconds,
+            NewPoint::Snapshot(point) => point.freeze_nanoseconds,
+        }
+    }
 }
 
 /// What `era points --json` says.
@@ -90,11 +159,13 @@ enum Plan {
 impl Done {
     /// What is wrong with the new point, and what to do about it.
     pub fn trouble(&self) -> Option<String> {
-        let why = self.point.suspect.as_ref()?;
+        let why = self.point.suspect()?;
         Some(format!(
             "{}: point {} is SUSPECT: {why}. Something wrote past the tracker; era verify --repair {0} {} compares \
              everything and mends it",
-            self.repository, self.point.id, self.source
+            self.repository,
+            self.point.id(),
+            self.source
         ))
     }
 }
@@ -151,7 +222,7 @@ pub fn backup(job: &Job) -> anyhow::Result<Done> {
         changed_units: point.changed_bytes.div_ceil(unit_bytes(after.block_size_bytes).max(1)),
         suspect_points: after.points.iter().filter(|point| point.suspect.is_some()).count() as u64,
         removed_points: 0,
-        point,
+        point: NewPoint::Kept(point),
         cursor: after.cursor,
         points: after.points.len() as u64,
         transferred_bytes,

@@ -21,16 +21,16 @@ pub struct Compared {
     pub image_is_whole: bool,
 }
 
-/// Compares everything. `repository` is on this machine, at this cursor.
+/// Compares everything. `hashes` has `era hashes`, on this machine, say what the repository has at this cursor.
 pub fn compare(
     source: &SourcePlace,
-    repository: &str,
+    hashes: &[String],
     cursor: &str,
     reach: &Reach,
 ) -> anyhow::Result<Compared> {
     let (here, there) = (Peer::new(None, reach.clone()), Peer::new(source.host.clone(), reach.clone()));
     let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
-    let hashes = here.era(&words(&["hashes", "--sample", "1", "--reread", repository]));
+    let hashes = here.era(&[&words(&["hashes"]), hashes].concat());
     let mut list = Worker::start("era hashes".into(), hashes, Some(Stdio::null()), true)?;
     let stdin = list.stdout.take().context("era hashes has no output")?;
     let send =

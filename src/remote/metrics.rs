@@ -109,18 +109,18 @@ fn text(old: &str, run: &Run) -> String {
         ),
         (
             "changed_bytes",
-            "Bytes in units that are not as at the point before.",
-            done(|done| done.point.changed_bytes.to_string()),
+            "Bytes in units that are not as at the point before; of a restic repository, in segments that were read.",
+            done(|done| done.point.changed_bytes().to_string()),
         ),
         (
             "changed_blocks",
-            "Units, which are blocks of at most 4 MiB, that are not as at the point before.",
+            "Units, which are blocks of at most 4 MiB, that are not as at the point before; of a restic repository, segments of 1 MiB.",
             done(|done| done.changed_units.to_string()),
         ),
         (
             "writes_held_seconds",
             "The longest time for which writes to the device waited during the last run that added a point.",
-            done(|done| Duration::from_nanos(done.point.freeze_nanoseconds).as_secs_f64().to_string()),
+            done(|done| Duration::from_nanos(done.point.freeze_nanoseconds()).as_secs_f64().to_string()),
         ),
         ("points", "Points that the repository keeps.", done(|done| done.points.to_string())),
         (
@@ -156,6 +156,7 @@ fn escape(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::remote::backup::NewPoint;
     use crate::repository::manifest::Point;
     use crate::stream::{Consistency, Kind};
 
@@ -165,7 +166,7 @@ mod tests {
         Done {
             source: "vm1:vol".into(),
             repository: "/srv/vol".into(),
-            point,
+            point: NewPoint::Kept(point),
             cursor: None,
             points: 5,
             suspect_points: 1,
@@ -178,7 +179,7 @@ mod tests {
 
     fn at(second: i64, done: Option<&Done>) -> Run<'_> {
         let end = Timestamp::from_second(second).unwrap();
-        let succeeded = done.is_some_and(|done| done.point.suspect.is_none());
+        let succeeded = done.is_some_and(|done| done.point.suspect().is_none());
         Run {
             source: "vm1:vol",
             repository: "/srv/vol",
@@ -225,7 +226,9 @@ mod tests {
         );
         // A point that is suspect is no success, but is there.
         let mut suspect = done();
-        (suspect.point.suspect, suspect.points, suspect.suspect_points) = (Some("why".into()), 6, 2);
+        let NewPoint::Kept(point) = &mut suspect.point else { unreachable!() };
+        point.suspect = Some("why".into());
+        (suspect.points, suspect.suspect_points) = (6, 2);
         let suspect = text(&success, &at(300, Some(&suspect)));
         for (name, expected) in [
             ("last_run_success", "0"),

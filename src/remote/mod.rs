@@ -10,6 +10,9 @@ pub mod metrics;
 pub mod peer;
 pub mod place;
 mod pump;
+#[cfg(feature = "restic")]
+pub mod restic;
 pub mod routine;
 pub mod stopping;
 pub mod words;
+pub mod work;

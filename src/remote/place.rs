@@ -6,6 +6,8 @@ use std::str::FromStr;
 use thiserror::Error;
 
 use crate::device::eratab::Name;
+#[cfg(feature = "restic")]
+use crate::restic::url::Url;
 
 /// A device on a machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +25,16 @@ pub struct TargetPlace {
     pub host: Option<String>,
     /// Its directory.
     pub path: String,
+}
+
+/// A repository of either kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A directory.
+    Directory(TargetPlace),
+    /// `restic:URL`.
+    #[cfg(feature = "restic")]
+    Restic(Url),
 }
 
 /// A text that is no place.
@@ -65,6 +77,24 @@ impl FromStr for TargetPlace {
         }
         Ok(Self { host, path: path.to_owned() })
     }
+}
+
+impl FromStr for Target {
+    type Err = NoPlace;
+
+    fn from_str(text: &str) -> Result<Self, NoPlace> {
+        if text.starts_with("restic:") { restic(text) } else { text.parse().map(Target::Directory) }
+    }
+}
+
+#[cfg(feature = "restic")]
+fn restic(text: &str) -> Result<Target, NoPlace> {
+    text.parse().map(Target::Restic).map_err(|e: anyhow::Error| NoPlace(format!("{e:#}")))
+}
+
+#[cfg(not(feature = "restic"))]
+fn restic(_: &str) -> Result<Target, NoPlace> {
+    Err(NoPlace("this program was built without restic's repositories".into()))
 }
 
 #[cfg(test)]

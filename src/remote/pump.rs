@@ -46,7 +46,7 @@ pub fn pump(
 }
 
 /// How long so many bytes should take.
-fn due(bytes: u64, limit: u64) -> Duration {
+pub(super) fn due(bytes: u64, limit: u64) -> Duration {
     let nanoseconds = u128::from(bytes) * 1_000_000_000 / u128::from(limit.max(1));
     Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
 }

@@ -4,27 +4,25 @@
 //! `before_cut` runs before anything else is started, `after_cut` when sender and receiver have ended, whatever came of
 //! them. A sender ends after its guardian, so on this machine nothing is suspended or frozen while a hook runs.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 
-use super::backup::{Done, Job, backup, place};
+use super::backup::Done;
 use super::hook::Hook;
 use super::metrics;
 use super::stopping;
+use super::work::Work;
 use crate::report;
-use crate::repository::Repository;
-use crate::repository::prune::prune;
 use crate::repository::retention::Keep;
 
 /// What to do.
 #[derive(Clone, Debug)]
 pub struct Routine {
     /// The backup itself.
-    pub job: Job,
+    pub work: Work,
     /// What to run before it.
     pub before_cut: Option<Hook>,
     /// What to run after it, in any case.
@@ -38,11 +36,11 @@ pub struct Routine {
 impl Routine {
     /// Where from, as people write it.
     pub fn source(&self) -> String {
-        place(&self.job.source.host, self.job.source.name.as_str())
+        self.work.source()
     }
 
     fn repository(&self) -> String {
-        place(&self.job.target.host, &self.job.target.path)
+        self.work.repository()
     }
 
     /// Does it all. Nothing is begun if something of it cannot be. What was done may include a point that is in
@@ -77,15 +75,7 @@ impl Routine {
     }
 
     fn check(&self) -> anyhow::Result<()> {
-        self.job.check()?;
-        if let (Some(_), Some(host)) = (&self.keep, &self.job.target.host) {
-            bail!(
-                "{}: is on another machine, where old points cannot be taken away from here; take [retention] out of the \
-                 configuration, and run era prune {} on {host}",
-                self.repository(),
-                self.job.target.path
-            );
-        }
+        self.work.check(self.keep.is_some())?;
         self.metrics.as_deref().map_or(Ok(()), metrics::check)
     }
 
@@ -94,7 +84,7 @@ impl Routine {
             Some(hook) => hook.run(&self.variables(hook, None), || stopping::signal().is_some()),
             None => Ok(()),
         };
-        let result = begun.and_then(|()| backup(&self.job));
+        let result = begun.and_then(|()| self.work.backup());
         let Some(hook) = &self.after_cut else { return result };
         // It puts things in order again: an interruption is no reason to leave it out.
         match (hook.run(&self.variables(hook, Some(&result)), || false), &result) {
@@ -123,7 +113,7 @@ impl Routine {
             ("ERA_SOURCE", Some(self.source())),
             ("ERA_REPOSITORY", Some(self.repository())),
             ("ERA_RESULT", result.map(|_| if error.is_none() { "success" } else { "failure" }.to_owned())),
-            ("ERA_POINT", done.map(|done| done.point.id.to_string())),
+            ("ERA_POINT", done.map(|done| done.point.id())),
             ("ERA_ERROR", error),
         ]
     }
@@ -132,28 +122,9 @@ impl Routine {
     fn let_go(&self, mut done: Done) -> anyhow::Result<Done> {
         // What may be needed to see what went wrong stays.
         let Some(keep) = self.keep.as_ref().filter(|_| done.trouble().is_none()) else { return Ok(done) };
-        let path = Path::new(&self.job.target.path);
-        let repository = match Repository::open_unused(path).with_context(|| incomplete(&done))? {
-            Ok(repository) => repository,
-            Err(in_use) => {
-                report::note(format_args!(
-                    "{}: is in use by {}: no old points were taken away; the next run does it",
-                    path.display(),
-                    in_use.holder
-                ));
-                return Ok(done);
-            }
-        };
-        let mut removed = 0;
-        let left = prune(&repository, keep, &TimeZone::system(), |_| {
-            let goes_on = stopping::signal().is_none();
-            removed += u64::from(goes_on);
-            goes_on
-        })
-        .with_context(|| incomplete(&done))?;
-        done.removed_points = removed;
-        done.points = left.points.len() as u64;
-        done.suspect_points = left.points.iter().filter(|point| point.suspect.is_some()).count() as u64;
+        let Some(left) = self.work.let_go(keep).with_context(|| incomplete(&done))? else { return Ok(done) };
+        (done.removed_points, done.points, done.suspect_points) =
+            (left.removed, left.points, left.suspect_points);
         Ok(done)
     }
 }
@@ -161,5 +132,5 @@ impl Routine {
 /// What is wrong with the point comes first: it is the worse of the two.
 fn incomplete(done: &Done) -> String {
     let trouble = done.trouble().map_or(String::new(), |trouble| format!("{trouble}; "));
-    format!("{trouble}point {} was added, but not all else was done", done.point.id)
+    format!("{trouble}point {} was added, but not all else was done", done.point.id())
 }

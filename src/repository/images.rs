@@ -13,6 +13,7 @@ use anyhow::Context;
 use lru::LruCache;
 
 use super::current::Current;
+use super::files::{PointFile, PointFiles};
 use super::manifest::{Manifest, Point};
 use super::points::{Selector, find};
 use super::readahead::Readahead;
@@ -117,11 +118,6 @@ impl Images {
             self.current = Current::read(&self.repository)?;
         }
         Ok(&self.current.manifest)
-    }
-
-    /// Sees to it that a point can be read.
-    pub fn prepare(&mut self, id: u64) -> anyhow::Result<()> {
-        self.view(id).map(|_| ())
     }
 
     /// Hands on bytes of a point; fewer where it ends. Each unit is checked against its hash. An error is told on stderr as well,
@@ -230,6 +226,46 @@ impl Images {
             self.views.put(id, view);
         }
         self.views.get_mut(&id).context("a view is gone")
+    }
+}
+
+fn file_of(point: &Point) -> PointFile {
+    PointFile { number: point.id, name: file_name(point), bytes: point.device_bytes, time: point.time }
+}
+
+impl PointFiles for Images {
+    fn files(&mut self) -> anyhow::Result<Vec<PointFile>> {
+        Ok(self.points()?.iter().map(file_of).collect())
+    }
+
+    fn file(&mut self, number: u64) -> anyhow::Result<Option<PointFile>> {
+        Ok(self.point(number)?.map(file_of))
+    }
+
+    fn named(&mut self, name: &str) -> anyhow::Result<Option<PointFile>> {
+        Ok(Images::named(self, name)?.map(file_of))
+    }
+
+    fn last(&mut self) -> anyhow::Result<Option<PointFile>> {
+        Ok(Images::last(self)?.map(file_of))
+    }
+
+    fn prepare(&mut self, number: u64) -> anyhow::Result<()> {
+        self.view(number).map(|_| ())
+    }
+
+    fn read_to(
+        &mut self,
+        number: u64,
+        offset: u64,
+        len: usize,
+        to: &mut dyn FnMut(&[u8]),
+    ) -> anyhow::Result<()> {
+        Images::read_to(self, number, offset, len, to)
+    }
+
+    fn read_ahead(&mut self, number: u64, offset: u64, len: usize) {
+        Images::read_ahead(self, number, offset, len);
     }
 }
 

@@ -24,6 +24,9 @@ pub fn project(dir: &Path) -> PathBuf {
         }
     }
     symlink(env!("CARGO_BIN_EXE_era"), work.join("target/release/era")).unwrap();
+    // A second one would have to be built.
+    std::fs::create_dir_all(work.join("target/boot/release")).unwrap();
+    symlink(env!("CARGO_BIN_EXE_era"), work.join("target/boot/release/era")).unwrap();
     work
 }
 

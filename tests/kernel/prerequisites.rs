@@ -11,9 +11,10 @@ use std::{
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Commands that the machine itself uses, and the Debian packages that have them.
-const ALWAYS: [(&str, &str); 9] = [
+const ALWAYS: [(&str, &str); 10] = [
     ("linux.uml", "user-mode-linux"),
     ("bash", "bash"),
+    ("perl", "perl-base"),
     ("mount", "mount"),
     ("losetup", "mount"),
     ("modprobe", "kmod"),

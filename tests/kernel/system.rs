@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use libtest_mimic::Trial;
 
 use crate::installed;
-use crate::machine::{Ending, Machine};
+use crate::machine::{Ending, Machine, NO_BENCHMARK};
 use crate::prerequisites;
 use crate::work_dir::WorkDir;
 
@@ -102,8 +102,9 @@ impl System {
         let work_dir = WorkDir::new(&[]).unwrap();
         let disk = work_dir.path().join("disk");
         let sources = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let inside = work_dir.host_dir().join("inside.sh");
-        fs::copy(sources.join("tests/system/inside.sh"), inside).unwrap();
+        for script in ["tests/system/inside.sh", "tests/kernel/lib/writer.pl"].map(Path::new) {
+            fs::copy(sources.join(script), work_dir.host_dir().join(script.file_name().unwrap())).unwrap();
+        }
         let system = Self { work_dir, disk, deadline: Instant::now() + TIME_LIMIT };
         let tar = system.debian(&sources.join("tests/system/recipe.sh"));
         let package = installed::package(&installed::project(system.work_dir.path()), "package-deb", "deb");
@@ -156,6 +157,7 @@ impl System {
             "con=null".into(),
             "ssl=null".into(),
             "pty.legacy_count=0".into(),
+            NO_BENCHMARK.into(),
             "uml_dir=.".into(),
             format!("ERA_TEST_HOST_DIR={}", self.work_dir.host_dir().display()),
             format!("ERA_TEST_BOOT={number}"),

@@ -64,8 +64,9 @@ PassEnvironment=ERA_TEST_HOST_DIR ERA_TEST_BOOT
 END
 mkdir -p root/etc/systemd/system/multi-user.target.wants
 ln -s ../era-test.service root/etc/systemd/system/multi-user.target.wants/
-for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer getty.target \
-    systemd-pstore.service; do
+for unit in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer \
+    getty.target systemd-pstore.service systemd-random-seed.service systemd-update-utmp.service dev-hugepages.mount \
+    dev-mqueue.mount sys-kernel-debug.mount sys-kernel-tracing.mount; do
     ln -sf /dev/null root/etc/systemd/system/$unit
 done
 chroot root depmod "$version"

@@ -83,21 +83,14 @@ refuses_to_go() {
     grep -q "$1" /run/dpkg || fail "removing the package said nothing of: $1; but: $(cat /run/dpkg)"
     [ "$(dpkg-query -Wf '${db:Status-Status}' era)" = installed ] || fail "$(dpkg -s era)"
 }
-write_all_the_time() {
-    local round
-    mkdir -p /var/load
-    for ((round = 0; ; round++)); do
-        head -c 100000 /dev/urandom >/var/load/$((round % 50))
-        sync /var/load/$((round % 50))
-        echo "$round" >/run/round
-    done
-}
 # Sets $writer, and waits until it writes.
 start_writer() {
-    rm -f /run/round
-    write_all_the_time &
+    mkdir -p /var/load
+    cd /run
+    rm -f writer-rounds
+    perl $host/writer.pl /var/load &
     writer=$!
-    until [ -e /run/round ]; do sleep 0.1; done
+    until [ -e writer-rounds ]; do sleep 0.1; done
 }
 
 # A plain system. What is to come needs one command. A second device, which is not in use, is tracked at once.
@@ -153,8 +146,8 @@ boot_3() {
     echo survives >/var/survivor
     sync
     local round
-    round=$(</run/round)
-    until [ "$(</run/round)" != "$round" ]; do sleep 0.1; done
+    round=$(<writer-rounds)
+    until [ "$(<writer-rounds)" != "$round" ]; do sleep 0.1; done
     : >$host/power-cut
     exec sleep infinity
 }

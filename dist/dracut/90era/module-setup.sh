@@ -9,6 +9,13 @@ era_lines() {
         grep -E '[[:space:],]x-initrd\.attach(,|[[:space:]]|$)'
 }
 
+# The program for the ramdisk: without what a boot never needs, object stores for example.
+era_boot() {
+    local program
+    program=$(command -v era)
+    readlink -f "${program%/bin/era}/lib/era/era-boot"
+}
+
 check() {
     require_binaries era || return 1
     era_lines >/dev/null || return 255
@@ -28,14 +35,20 @@ installkernel() {
 }
 
 install() {
-    inst_multiple era dmsetup
+    local program boot
+    program=$(command -v era)
+    boot=$(era_boot)
+    [ -x "$boot" ] || {
+        dfatal "era: ${program%/bin/era}/lib/era/era-boot is missing: install era again"
+        exit 1
+    }
+    inst "$boot" "$program"
+    inst_multiple dmsetup
     inst_rules 60-era.rules 61-era.rules
     mkdir -p "$initdir/etc"
     era_lines >"$initdir/etc/eratab"
     if dracut_module_included systemd; then
         # Units of systemd's, in the order that it knows.
-        local program
-        program=$(command -v era)
         mkdir -p "$initdir/usr/lib/systemd/system-generators"
         ln -sf "$program" "$initdir/usr/lib/systemd/system-generators/era-generator"
     else

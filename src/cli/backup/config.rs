@@ -20,7 +20,7 @@ use super::{Level, parse_level};
 use crate::cli::prune::parse_within;
 use crate::cli::send::{Wanted, parse_duration};
 use crate::cli::size;
-use crate::remote::place::{SourcePlace, TargetPlace};
+use crate::remote::place::{SourcePlace, Target};
 use crate::report;
 use crate::repository::retention::Keep;
 
@@ -40,7 +40,9 @@ pub(super) struct Config {
     #[serde(deserialize_with = "source")]
     pub source: Option<SourcePlace>,
     #[serde(deserialize_with = "repository")]
-    pub repository: Option<TargetPlace>,
+    pub repository: Option<Target>,
+    /// Whether a restic repository is made where there is none.
+    pub init: Option<bool>,
     #[serde(deserialize_with = "consistency")]
     pub consistency: Option<Wanted>,
     #[serde(deserialize_with = "duration")]
@@ -162,13 +164,16 @@ fn source<'de, D: Deserializer<'de>>(from: D) -> Result<Option<SourcePlace>, D::
     text(from, |text| text.parse::<SourcePlace>().map_err(|e| e.to_string()))
 }
 
-fn repository<'de, D: Deserializer<'de>>(from: D) -> Result<Option<TargetPlace>, D::Error> {
+fn repository<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Target>, D::Error> {
     text(from, |text| {
-        let place = text.parse::<TargetPlace>().map_err(|e| e.to_string())?;
-        if place.host.is_none() {
-            whole(&place.path)?;
+        let target = text.parse::<Target>().map_err(|e| e.to_string())?;
+        match &target {
+            Target::Directory(place) if place.host.is_none() => drop(whole(&place.path)?),
+            Target::Directory(_) => {}
+            #[cfg(feature = "restic")]
+            Target::Restic(url) => drop(url.directory().map(whole).transpose()?),
         }
-        Ok(place)
+        Ok(target)
     })
 }
 
@@ -259,6 +264,7 @@ mod tests {
             .flat_map(|line| [line, "\n"])
             .collect();
         let config = parse(&all).unwrap();
+        assert_eq!(config.init, Some(true));
         assert_eq!(config.consistency, Some(Wanted::Snapshot));
         assert_eq!(config.freeze_timeout, Some(Duration::from_secs(30)));
         assert_eq!(config.max_passes, Some(10));
@@ -288,6 +294,9 @@ mod tests {
             ("\nsource = 3", "line 2: source = 3: invalid type: integer `3`, expected a string"),
             ("source = 'a b'", "line 1: "),
             ("repository = 'srv'", "relative to what? Write the whole path"),
+            ("repository = 'restic:srv'", "relative to what? Write the whole path"),
+            ("repository = 'restic:ftp:x'", "ftp is no kind of repository"),
+            ("init = 1", "expected a boolean"),
             ("consistency = 'good'", "snapshot, freeze or none is needed"),
             ("freeze_timeout = 30", "a number and a unit are needed, such as 500ms, 30s or 2m"),
             ("max_passes = 0", "at least 1"),

@@ -13,10 +13,15 @@ use super::{print_json, send, size};
 use crate::remote::backup::{Done, Job};
 use crate::remote::hook::Hook;
 use crate::remote::peer::Reach;
-use crate::remote::place::{SourcePlace, TargetPlace};
+use crate::remote::place::{SourcePlace, Target, TargetPlace};
+#[cfg(feature = "restic")]
+use crate::remote::restic;
 use crate::remote::routine::Routine;
 use crate::remote::stopping;
+use crate::remote::work::Work;
 use crate::report::{self, When};
+#[cfg(feature = "restic")]
+use crate::restic::url::Url;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -26,6 +31,9 @@ Examples:
       era backup data backup@store:/srv/backups/data
   Both here:
       era backup data /mnt/usb/data
+  To an object store, in restic's format, which restic can read as well:
+      export RESTIC_PASSWORD_FILE=/etc/era/password
+      era backup data restic:s3:https://s3.example.org/backups --init
   As /etc/era/backup/data.toml says, which era-backup(5) describes; every night:
       era backup --config data
       systemctl enable --now era-backup@data.timer
@@ -53,11 +61,11 @@ pub(super) struct Args {
 
     // As above.
     #[arg(
-        help = "Directory of the repository: a path here, or [USER@]HOST:PATH; made if it is not there",
+        help = "Directory of the repository: a path here, or [USER@]HOST:PATH; made if it is not there; or restic:URL",
         value_name = "REPO",
         required_unless_present = "config"
     )]
-    target: Option<TargetPlace>,
+    target: Option<Target>,
 
     /// Do what /etc/era/backup/NAME.toml says, or the file at PATH; arguments given here are stronger
     #[arg(long, value_name = "NAME|PATH")]
@@ -85,6 +93,14 @@ pub(super) struct Args {
     /// Compare one in N of the blocks that have not changed, too, other ones each time; 0 for none [default: 1000]
     #[arg(long, value_name = "N")]
     audit: Option<u64>,
+
+    /// With restic:URL: make the repository if it is not there
+    #[arg(long)]
+    init: bool,
+
+    /// With restic:URL: read everything, whatever tracking says; what the repository has is not uploaded again
+    #[arg(long)]
+    full: bool,
 
     /// Write metrics for Prometheus' textfile collector, after failures, too
     #[arg(long, value_name = "FILE")]
@@ -138,40 +154,106 @@ fn routine(args: &Args, config: Config, file: &Path) -> anyhow::Result<Routine> 
     let source = source.with_context(|| missing("source", "root@vm1:vol"))?;
     let target = args.target.clone().or(config.repository);
     let target = target.with_context(|| missing("repository", "/srv/backups/vol"))?;
-    let is_remote = source.host.is_some() || target.host.is_some();
     let how = send::How {
         consistency: config.consistency,
         freeze_timeout: config.freeze_timeout,
         max_passes: config.max_passes,
     };
-    let mut send_options = args.send.or(how).as_arguments();
-    let default = if is_remote { Level::Zstd(1) } else { Level::None };
-    if let Level::Zstd(level) = args.compress.or(config.compress).unwrap_or(default) {
-        send_options.extend(["--compress".into(), level.to_string()]);
-    }
-    let rsh = args.rsh.clone().or(config.rsh).unwrap_or_else(|| "ssh".into());
-    let reach = Reach {
-        rsh: rsh.split_ascii_whitespace().map(str::to_owned).collect(),
-        era: args.remote_era.clone().or(config.remote_era).unwrap_or_else(|| "era".into()),
+    let options = Options {
+        send: args.send.or(how).as_arguments(),
+        compress: args.compress.or(config.compress),
+        reach: Reach {
+            rsh: words(args.rsh.as_ref().or(config.rsh.as_ref()).map_or("ssh", String::as_str)),
+            era: args.remote_era.clone().or(config.remote_era).unwrap_or_else(|| "era".into()),
+        },
+        audit: args.audit.or(config.audit),
+        limit: args.bandwidth_limit.or(config.bandwidth_limit),
+        progress: if args.progress { When::Always } else { When::OnTerminal },
     };
     let limit = config.hooks.time_limit;
     let hook = |name, command: Option<String>| command.map(|command| Hook { name, command, limit });
+    let work = match target {
+        Target::Directory(target) => {
+            if args.init || args.full || config.init.is_some() {
+                bail!("--init and --full are for restic:URL: a directory is made where there is none");
+            }
+            Work::Directory(options.into_directory(source, target))
+        }
+        #[cfg(feature = "restic")]
+        Target::Restic(url) => {
+            let init = args.init || config.init.unwrap_or_default();
+            Work::Restic(options.into_restic(source, url, init, args.full)?)
+        }
+    };
     Ok(Routine {
-        job: Job {
-            source,
-            target,
-            reach,
-            send_options,
-            audit: args.audit.or(config.audit).unwrap_or(1000),
-            repair: None,
-            limit: args.bandwidth_limit.or(config.bandwidth_limit),
-            progress: if args.progress { When::Always } else { When::OnTerminal },
-        },
+        work,
         before_cut: hook("before_cut", config.hooks.before_cut),
         after_cut: hook("after_cut", config.hooks.after_cut),
         keep: config.retention,
         metrics: args.metrics.clone().or(config.metrics),
     })
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split_ascii_whitespace().map(str::to_owned).collect()
+}
+
+/// How it is done, whatever the repository.
+struct Options {
+    send: Vec<String>,
+    compress: Option<Level>,
+    reach: Reach,
+    audit: Option<u64>,
+    limit: Option<u64>,
+    progress: When,
+}
+
+impl Options {
+    fn into_directory(mut self, source: SourcePlace, target: TargetPlace) -> Job {
+        let is_remote = source.host.is_some() || target.host.is_some();
+        let default = if is_remote { Level::Zstd(1) } else { Level::None };
+        if let Level::Zstd(level) = self.compress.unwrap_or(default) {
+            self.send.extend(["--compress".into(), level.to_string()]);
+        }
+        Job {
+            source,
+            target,
+            reach: self.reach,
+            send_options: self.send,
+            audit: self.audit.unwrap_or(1000),
+            repair: None,
+            limit: self.limit,
+            progress: self.progress,
+        }
+    }
+
+    #[cfg(feature = "restic")]
+    fn into_restic(
+        self,
+        source: SourcePlace,
+        url: Url,
+        init: bool,
+        full: bool,
+    ) -> anyhow::Result<restic::Job> {
+        for (is_given, what, instead) in [
+            (self.compress.is_some(), "compress", "compression is a setting of the repository"),
+            (self.audit.unwrap_or(0) > 0, "audit", "era verify restic:URL NAME compares with the device"),
+        ] {
+            if is_given {
+                bail!("{what} is not for restic:URL: {instead}");
+            }
+        }
+        Ok(restic::Job {
+            source,
+            url,
+            reach: self.reach,
+            send_options: self.send,
+            init,
+            full,
+            limit: self.limit,
+            progress: self.progress,
+        })
+    }
 }
 
 fn tell(done: &Done) {
@@ -184,8 +266,8 @@ fn tell(done: &Done) {
     report::note(format_args!(
         "{}: point {}, {} changed, {} sent in {:.1} s; {} {}{removed}",
         done.repository,
-        point.id,
-        report::size(point.changed_bytes),
+        point.id(),
+        report::size(point.changed_bytes()),
         report::size(done.transferred_bytes),
         done.duration_seconds,
         done.points,

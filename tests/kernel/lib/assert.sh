@@ -12,9 +12,14 @@ assert_equal() {
     [ "$1" = "$2" ] || fail "$3: expected '$1', got '$2'"
 }
 
-# assert_same FILE FILE: also for devices; says where they differ.
+# assert_same FILE FILE: says where they differ.
 assert_same() {
     cmp -- "$1" "$2" || fail "$1 and $2 differ"
+}
+
+# assert_same_disk FILE FILE: the same for devices and images.
+assert_same_disk() {
+    perl "$ERA_TEST_DIR/lib/same_disk.pl" "$1" "$2" || assert_same "$1" "$2"
 }
 
 # assert_differ FILE FILE
@@ -33,7 +38,20 @@ assert_exit() {
 
 # assert_message PATTERN: the last assert_exit's command said this to people.
 assert_message() {
-    grep -q -- "$1" stderr || fail "no '$1' in: $(cat stderr)"
+    has_line "$1" stderr || fail "no '$1' in: $(<stderr)"
+}
+
+# has_line PATTERN FILE: like grep -q, for patterns of `.`, `*`, `[...]`, `^` and `$`, and without a process.
+has_line() {
+    local pattern=$1 line character
+    # What means something else here than there.
+    for character in '(' ')' '{' '}' '+' '?' '|'; do
+        pattern=${pattern//"$character"/"\\$character"}
+    done
+    while IFS= read -r line || [ -n "$line" ]; do
+        [[ ! $line =~ $pattern ]] || return 0
+    done <"$2"
+    return 1
 }
 
 # wait_until COMMAND...: for what happens soon, but not at once. The limit only ends a test that has failed.

@@ -8,11 +8,15 @@ make_era() {
 
 # The status line without device-mapper's part: METADATA_BLOCK_SECTORS USED/TOTAL ERA SNAPSHOT
 era_status() {
-    dmsetup status --target era "$1" | cut -d ' ' -f 4-
+    local line
+    line=$(dmsetup status --target era "$1")
+    echo "${line#* * * }"
 }
 
 current_era() {
-    era_status "$1" | cut -d ' ' -f 3
+    local fields
+    fields=($(dmsetup status --target era "$1"))
+    echo "${fields[5]}"
 }
 
 take_snapshot() {
@@ -30,11 +34,14 @@ checkpoint() {
 
 # runs_of_xml: the lists of era_invalidate, 0.9 or 1.x, as lines BEGIN END.
 runs_of_xml() {
-    sed -n -e 's/.*begin *= *"\([0-9]*\)" *end *= *"\([0-9]*\)".*/\1 \2/p' -e 's/.*block *= *"\([0-9]*\)".*/\1 1+/p' |
-        while read -r begin end; do
-            [ "$end" != 1+ ] || end=$((begin + 1))
-            echo "$begin $end"
-        done
+    local line range='begin *= *"([0-9]+)" *end *= *"([0-9]+)"' block='block *= *"([0-9]+)"'
+    while IFS= read -r line || [ -n "$line" ]; do
+        if [[ $line =~ $range ]]; then
+            echo "${BASH_REMATCH[1]} ${BASH_REMATCH[2]}"
+        elif [[ $line =~ $block ]]; then
+            echo "${BASH_REMATCH[1]} $((BASH_REMATCH[1] + 1))"
+        fi
+    done
 }
 
 # invalidated META SINCE [--metadata-snapshot]: what era_invalidate says, as lines BEGIN END. It knows nothing of our

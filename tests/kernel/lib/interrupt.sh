@@ -86,7 +86,7 @@ send_and_die() {
     start_send "$name" "$consistency" "$step" "$action" 10m
     wait $sender || status=$?
     # Where the step is never reached, the send succeeds.
-    assert_equal "$(status_of "$action")" "$status" "status after $action at $step: $(<interrupted-said)"
+    assert_equal "${status_of[$action]}" "$status" "status after $action at $step: $(<interrupted-said)"
     let_writer_work 1
 }
 
@@ -111,14 +111,8 @@ start_send() {
     fi
 }
 
-status_of() {
-    case $1 in
-    kill) echo 137 ;;
-    term) echo 143 ;;
-    hup) echo 129 ;;
-    epipe) echo 141 ;;
-    esac
-}
+# Of a process that has ended in such a way.
+declare -A status_of=([kill]=137 [term]=143 [hup]=129 [epipe]=141)
 
 # A process that stands still is not dead: the limit must end what it has begun.
 stop_and_continue() {
@@ -130,7 +124,7 @@ stop_and_continue() {
     wait $sender || status=$?
     case $status in
     # What was held back for too long is no copy of one moment.
-    2) grep -q "held back for longer than the limit" interrupted-said || fail "$(<interrupted-said)" ;;
+    2) has_line "held back for longer than the limit" interrupted-said || fail "$(<interrupted-said)" ;;
     0) era inspect interrupted >inspected ;;
     *) fail "status $status after stop at $step: $(<interrupted-said)" ;;
     esac
@@ -157,10 +151,10 @@ assert_mirror() {
     # A send that freezes nothing, as freezing writes to the filesystem when it ends.
     "${place[@]}" era send "$1" --since "$cursor" --consistency none 2>said >stream
     era apply --require-end "$2" <stream
-    cursor=$(sed -n 's/.*next time: --since //p' said)
+    take_cursor
     # Past the page cache, which does not see what the filesystem wrote.
     dd if="/dev/mapper/$1" of=device-now bs=1M iflag=direct status=none
-    assert_same device-now "$2"
+    assert_same_disk device-now "$2"
     rm device-now
     resume_writer
 }

@@ -22,7 +22,7 @@ test_one_moment() {
     stop_recording
     umount /run/mnt
     send vol mirror
-    assert_same /dev/mapper/vol mirror
+    assert_same_disk /dev/mapper/vol mirror
 }
 
 # While the sender has the device suspended, a second snapshot of its data device is made with dmsetup.
@@ -55,8 +55,8 @@ cut_with_freeze() {
 # check_moment [MOUNT_OPTION]
 check_moment() {
     local found
-    grep -q "one moment" said || fail "$(<said)"
-    assert_same moment mirror
+    has_line "one moment" said || fail "$(<said)"
+    assert_same_disk moment mirror
     ${fscks[0]} mirror
     cp mirror mounted
     mkdir -p /run/image

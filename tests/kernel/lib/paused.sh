@@ -30,6 +30,5 @@ finish_send() {
     kill -CONT "$sender" 2>/dev/null || true
     wait "$sender" || fail "the sender failed: $(<said)"
     era apply --require-end "$1" <stream
-    cursor=$(sed -n 's/.*next time: --since //p' said)
-    [ -n "$cursor" ] || fail "the sender names no cursor: $(<said)"
+    take_cursor
 }

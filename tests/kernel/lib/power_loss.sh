@@ -65,7 +65,7 @@ check_after_power_loss() {
 
     take_snapshot vol
     copy_changes vol "$2" "$3" $power_loss_block
-    assert_same "$1" "$3"
+    assert_same_disk "$1" "$3"
 }
 
 # really_changed DATA MIRROR: the blocks in which they differ.

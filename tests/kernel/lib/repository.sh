@@ -14,12 +14,17 @@ back_up() {
 
 # points_of REPO: their numbers, oldest first.
 points_of() {
+    local id
     # Status 1 says that there are none.
-    { era points "$1" || [ $? = 1 ]; } | awk 'NR > 1 && $1 ~ /^[0-9]+$/ { print $1 }'
+    { era points "$1" || [ $? = 1 ]; } | while read -r id _; do
+        [[ ! $id =~ ^[0-9]+$ ]] || echo "$id"
+    done
 }
 
 last_point() {
-    points_of "$1" | tail -n 1
+    local points
+    points=($(points_of "$1"))
+    echo "${points[-1]}"
 }
 
 # references: the numbers of the points that there must be.
@@ -33,7 +38,7 @@ assert_points() {
     assert_equal "$(echo $(references))" "$(echo $(points_of "$1"))" "points of $1"
     for id in $(references); do
         era restore --force "$1@$id" restored 2>restore-said
-        assert_same "reference-$id" restored
+        assert_same_disk "reference-$id" restored
     done
     rm -f restored
     assert_exit 0 era verify "$1"

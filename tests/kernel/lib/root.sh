@@ -13,7 +13,7 @@ make_root() {
     mkfs.ext4 -q -E lazy_itable_init=0,lazy_journal_init=0 "$1"
     mount "$1" $root
     mkdir $root/{bin,dev,proc,run,sys,work}
-    for program in bash cat cp rm sync base64 head mkfifo test; do
+    for program in bash perl cp rm; do
         install_program "$(type -P $program)" $program
     done
     # Most of a program under test is for debuggers.
@@ -37,9 +37,8 @@ install_program() {
 
 # start_writer_in_root
 start_writer_in_root() {
-    : >writer-rounds
-    "${in_root[@]}" bash -c "$(declare -f keep_writing random_bytes wait_until rest fail); writer_rest=${writer_rest-}
-        keep_writing /work" &
+    echo 0 >writer-rounds
+    "${in_root[@]}" perl -e "$(<"$ERA_TEST_DIR/lib/writer.pl")" /work &
     writer=$!
 }
 

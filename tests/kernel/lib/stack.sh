@@ -13,8 +13,17 @@ create_stack() {
 send() {
     era send "$1" ${cursor:+--since "$cursor"} "${@:3}" 2>said >stream
     era apply --require-end "$2" <stream
-    cursor=$(sed -n 's/.*next time: --since //p' said)
-    [ -n "$cursor" ] || fail "the sender names no cursor: $(cat said)"
+    take_cursor
+}
+
+# take_cursor: sets $cursor to the one to continue from, of the file said.
+take_cursor() {
+    local line
+    cursor=
+    while IFS= read -r line; do
+        [[ $line != *"next time: --since "* ]] || cursor=${line##*"next time: --since "}
+    done <said
+    [ -n "$cursor" ] || fail "the sender names no cursor: $(<said)"
 }
 
 # assert_nothing_left NAME: no snapshot, nothing suspended or held, no table but the usual, no process. Whether anything

@@ -41,7 +41,7 @@ check() {
             assert_same theirs alone
         else
             refused=$((refused + 1))
-            grep -q "metadata block $root: checksum" message
+            has_line "metadata block $root: checksum" message
         fi
     done
     echo "$answered answered, $refused refused"
@@ -49,8 +49,9 @@ check() {
     [ $refused -gt 0 ]
 }
 
-# Taking a snapshot archives an era, so there is always one that the snapshot has in a writeset.
-for round in 1 2 3 4; do
+# Taking a snapshot archives an era, so there is always one that the snapshot has in a writeset. In the second round the kernel
+# has digested all others: further ones would ask the same.
+for round in 1 2; do
     take_snapshot vol
     check "$(era_status vol | cut -d ' ' -f 4)" --metadata-snapshot
     assert_exit 0 era changed --metadata broken --metadata-snapshot --since $((10 + round))

@@ -32,7 +32,7 @@ for consistency in snapshot none; do
         finish_send mirror
         assert_nothing_left vol
         send vol mirror
-        assert_same /dev/mapper/vol mirror
+        assert_same_disk /dev/mapper/vol mirror
         echo "$SECONDS s: $consistency: meddled at $step"
     done
 done

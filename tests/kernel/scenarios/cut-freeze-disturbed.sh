@@ -57,4 +57,4 @@ assert_not_frozen /run/mnt
 exec 8>&-
 umount /run/mnt
 send vol mirror
-assert_same /dev/mapper/vol mirror
+assert_same_disk /dev/mapper/vol mirror

@@ -104,4 +104,4 @@ era open --meta $meta
 assert_tracked_again
 umount /run/mnt
 send vol mirror
-assert_same /dev/mapper/vol mirror
+assert_same_disk /dev/mapper/vol mirror

@@ -73,4 +73,4 @@ assert_message "NOT TRACKED.*remove /run/era/vol"
 rm -r /run/era/vol
 cursor=
 send vol mirror
-assert_same "$data" mirror
+assert_same_disk "$data" mirror

@@ -28,7 +28,7 @@ for step in resumed copying; do
     grep "more was written during the copy than the 4.0 MiB of snapshot space hold, or .*; another pass first" said
     grep "one moment, from a snapshot" said
     assert_equal 3 "$(passes)" "passes: the one that failed, another one, the cut"
-    assert_same /dev/mapper/vol mirror
+    assert_same_disk /dev/mapper/vol mirror
     assert_nothing_left vol
 done
 
@@ -45,7 +45,7 @@ cow_is "$cow_table"
 finish_send mirror
 cat said
 grep "the snapshot was lost: .*or writing to that space failed.*; another pass first" said
-assert_same /dev/mapper/vol mirror
+assert_same_disk /dev/mapper/vol mirror
 assert_nothing_left vol
 
 # Each time.
@@ -65,7 +65,7 @@ grep "no consistent copy after 3 passes: [0-9.]* MiB changed during the last one
 assert_exit 2 era apply --require-end mirror-of-no-use <stream
 assert_nothing_left vol
 send vol mirror
-assert_same /dev/mapper/vol mirror
+assert_same_disk /dev/mapper/vol mirror
 
 # A program that never rests makes no difference to how it ends.
 keep_overflowing() {
@@ -84,4 +84,4 @@ done
 : >overflowing-stop
 wait $writer
 send vol mirror
-assert_same /dev/mapper/vol mirror
+assert_same_disk /dev/mapper/vol mirror

@@ -47,7 +47,7 @@ for consistency in none snapshot freeze; do
         # What is not in this stream is in the next.
         umount /run/mnt
         send vol mirror
-        assert_same $vol mirror
+        assert_same_disk $vol mirror
     done
 done
 echo "$SECONDS s: writes that were stuck"
@@ -66,7 +66,7 @@ for consistency in none snapshot; do
         wait $writer
         assert_nothing_left vol
         send vol mirror
-        assert_same $vol mirror
+        assert_same_disk $vol mirror
     done
 done
 era close --meta "$meta"
@@ -99,4 +99,4 @@ done
 : >rewriting-stop
 wait "${writers[@]}"
 send vol mirror
-assert_same $vol mirror
+assert_same_disk $vol mirror

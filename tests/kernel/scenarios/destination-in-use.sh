@@ -21,7 +21,7 @@ assert_refused() {
     cat <&8 >unread
     exec 8<&-
     assert_same stream unread
-    assert_same before "$1"
+    assert_same_disk before "$1"
 }
 
 mkfs.ext4 -q "$target"

@@ -27,7 +27,7 @@ killed_at() {
     [ ! -e /etc/eratab ] || fail "there is a line already"
 }
 assert_open() {
-    assert_same /dev/mapper/vol before
+    assert_same_disk /dev/mapper/vol before
     era changed vol --since 0 --total >total
 }
 cp /run/disks/data before
@@ -49,7 +49,7 @@ for step in life-written life-half-up life-up; do
     assert_equal "No devices found" "$(dmsetup ls)" "devices"
     assert_equal "" "$(blkid -p "$meta" || true)" "what the metadata device holds"
 done
-assert_same "$data" before
+assert_same_disk "$data" before
 
 # The last step fails, and the device cannot be closed again, as somebody has opened it.
 mkdir /etc/eratab.new
@@ -71,4 +71,4 @@ era close vol
 era open vol
 assert_open
 era remove vol
-assert_same "$data" before
+assert_same_disk "$data" before

@@ -23,15 +23,15 @@ assert_message "not supported"
 send vol mirror
 umount /run/mnt
 send vol mirror
-assert_same /dev/mapper/vol mirror
-assert_same /run/disks/data mirror
+assert_same_disk /dev/mapper/vol mirror
+assert_same_disk /run/disks/data mirror
 # Zeros that are written are writes.
 blkdiscard --zeroout --offset $((8 << 20)) --length $((8 << 20)) /dev/mapper/vol
 assert_equal "16 32" "$(era changed vol --since "$cursor")" "marks of written zeros"
 # It stays so while there is a snapshot, which changes the layer below, and after it.
 send vol mirror
 assert_exit 1 blkdiscard --offset 0 --length $((32 << 20)) --force /dev/mapper/vol
-assert_same /dev/mapper/vol mirror
+assert_same_disk /dev/mapper/vol mirror
 era status vol >status
 grep "discards *off" status
 

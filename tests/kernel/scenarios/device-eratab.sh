@@ -74,7 +74,7 @@ echo "one PARTUUID=${part[1]} /dev/mapper/late" >/etc/eratab
 for which in one --all; do
     era open $which --wait 600 2>waiting &
     opening=$!
-    wait_until grep -q "one: waiting for /dev/mapper/late" waiting
+    wait_until has_line "one: waiting for /dev/mapper/late" waiting
     assert_equal "No devices found" "$(dmsetup ls)" "devices before all disks are there"
     dmsetup create late --table "0 $(sectors_of "${disk}p2") linear ${disk}p2 0"
     wait $opening
@@ -85,7 +85,7 @@ for which in one --all; do
     assert_message "one: is in use"
     era close $which --wait 600 2>waiting 7<&- &
     closing=$!
-    wait_until grep -q "one: waiting until nothing uses it" waiting
+    wait_until has_line "one: waiting until nothing uses it" waiting
     exec 7<&-
     wait $closing
     dmsetup remove late

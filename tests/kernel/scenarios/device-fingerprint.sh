@@ -33,7 +33,7 @@ assert_begun_anew() {
     # Once is enough.
     cursor=
     send "$name" mirror
-    assert_same "/run/disks/$name-data" mirror
+    assert_same_disk "/run/disks/$name-data" mirror
     assert_continued true
 }
 mount_raw() {

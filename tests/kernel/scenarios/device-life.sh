@@ -9,8 +9,8 @@ mkfs.ext4 -q "$data"
 cp /run/disks/data before
 era create vol --data "$data" --meta "$meta" --json >created
 assert_equal $((512 * 1024)) "$(json_number block_size_bytes created)" "block size"
-assert_same "$data" before
-assert_same /dev/mapper/vol before
+assert_same_disk "$data" before
+assert_same_disk /dev/mapper/vol before
 assert_equal "vol	$data	$meta	-" "$(grep -v '^#' /etc/eratab)" "line in eratab"
 assert_equal "vol vol-cow vol-data vol-meta" "$(echo $(dmsetup ls | cut -f 1 | sort))" "devices"
 ! dmsetup info -c --noheadings -o uuid | grep -v ^ERA- || fail "a uuid does not begin with ERA-"

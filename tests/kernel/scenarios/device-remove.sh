@@ -12,7 +12,7 @@ assert_exit 2 era remove vol --meta "$meta"
 assert_exit 2 era remove
 era remove --meta "$meta"
 assert_equal "No devices found" "$(dmsetup ls)" "devices"
-assert_same "$data" before
+assert_same_disk "$data" before
 refuses "holds no header of era" era remove --meta "$meta"
 
 # The lines that are about this metadata device go, whatever their names; another's of the same name stays.

@@ -20,4 +20,4 @@ assert_exit 1 era send vol --since "$cursor"
 assert_message "the cursor is of generation .*a full copy is needed"
 cursor=
 send vol mirror
-assert_same "$data" mirror
+assert_same_disk "$data" mirror

@@ -30,7 +30,7 @@ cp mirror mirror-first
 grow 17664K
 assert_equal "32 35" "$(era changed vol --since "$cursor")" "changes"
 send vol mirror
-assert_same /dev/mapper/vol mirror
+assert_same_disk /dev/mapper/vol mirror
 assert_equal "" "$(era changed vol --since "$cursor")" "changes after they were sent"
 
 grow 24M
@@ -40,12 +40,12 @@ era changed vol --since "$cursor" --map >map
 grep -E '^ +0 B  [.]{32}[#%*]{16}$' map || fail "$(cat map)"
 grep -E ' not since era [0-9]+ +32 blocks ' map || fail "$(cat map)"
 send vol mirror
-assert_same /dev/mapper/vol mirror
+assert_same_disk /dev/mapper/vol mirror
 assert_equal "" "$(era changed vol --since "$cursor")" "changes after they were sent"
 latest=$cursor
 cursor=$first
 send vol mirror-first
-assert_same /dev/mapper/vol mirror-first
+assert_same_disk /dev/mapper/vol mirror-first
 cursor=$latest
 era close --meta "$meta"
 

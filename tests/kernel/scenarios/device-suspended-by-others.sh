@@ -31,4 +31,4 @@ assert_message "bare: is suspended.*dmsetup resume bare"
 dmsetup resume bare
 assert_nothing_left bare
 send vol mirror
-assert_same /dev/mapper/vol mirror
+assert_same_disk /dev/mapper/vol mirror

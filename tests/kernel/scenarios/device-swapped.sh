@@ -58,7 +58,7 @@ send vol mirror
 crash
 era open vol
 send vol mirror
-assert_same "$data" mirror
+assert_same_disk "$data" mirror
 # Closing in order is enough.
 mkfs.ext4 -q -F -U 55555555-2222-4333-8444-555555555555 /dev/mapper/vol
 for _ in 1 2; do
@@ -66,7 +66,7 @@ for _ in 1 2; do
     era open vol
 done
 send vol mirror
-assert_same "$data" mirror
+assert_same_disk "$data" mirror
 era remove vol
 
 # Nothing to tell it by.

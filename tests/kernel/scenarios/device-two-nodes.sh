@@ -13,10 +13,10 @@ for command in close open; do
     era $command --meta /dev/mapper/mdisk >$command 2>$command-said &
 done
 for command in close open; do
-    wait_until grep -q "waiting for" $command-said
+    wait_until has_line "waiting for" $command-said
 done
 [ -e /dev/mapper/vol-snap ] || fail "the snapshot is gone"
 [ ! -s close ] && [ ! -s open ] || fail "something was done while a send is at work"
 finish_send mirror
 wait
-assert_same "$data" mirror
+assert_same_disk "$data" mirror

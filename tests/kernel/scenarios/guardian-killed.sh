@@ -18,7 +18,7 @@ has_died() {
 
 for consistency in snapshot freeze none; do
     for step in $(steps_of $consistency); do
-        date >/run/mnt/date
+        echo "$RANDOM" >/run/mnt/file
         sync -f /run/mnt
         # Which is there from the moment it guards until nothing is left for it to do.
         start_paused vol $step --consistency $consistency --freeze-timeout 10m
@@ -34,16 +34,16 @@ for consistency in snapshot freeze none; do
         status=0
         wait $sender || status=$?
         assert_equal 2 $status "status after the guardian was killed at $step: $(<said)"
-        grep -q "the guardian process has died" said || fail "$(<said)"
+        has_line "the guardian process has died" said || fail "$(<said)"
         assert_nothing_left vol
-        date >/run/mnt/date
+        echo "$RANDOM" >/run/mnt/file
         sync -f /run/mnt
 
         echo "$SECONDS s: $consistency: both are killed at $step"
         start_paused vol $step --consistency $consistency --freeze-timeout 10m
         kill -KILL "$(guardian_pid)" $sender
         wait $sender || true
-        date >/run/mnt/date &
+        echo "$RANDOM" >/run/mnt/file &
         writer=$!
         # Waits for nothing.
         era open --meta "$meta"
@@ -58,4 +58,4 @@ for consistency in snapshot freeze none; do
 done
 umount /run/mnt
 send vol mirror
-assert_same /dev/mapper/vol mirror
+assert_same_disk /dev/mapper/vol mirror

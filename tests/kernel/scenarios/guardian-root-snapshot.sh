@@ -7,7 +7,6 @@
 create_stack vol 64M 32M
 make_root /dev/mapper/vol
 place=("${in_root[@]}")
-writer_rest=0.05
 start_writer_in_root
 cursor=
 send vol mirror

@@ -7,7 +7,6 @@ assert_steps_are_known
 create_stack vol 32M 32M
 mkfs.ext4 -q -E lazy_itable_init=0,lazy_journal_init=0 /dev/mapper/vol
 mount /dev/mapper/vol /run/mnt
-writer_rest=0.05
 start_writer /run/mnt
 cursor=
 send vol mirror

@@ -7,24 +7,22 @@ block=8
 vol=/dev/mapper/vol
 sizes=$ERA_TEST_DIR/../data/metadata-sizes
 
-used() {
-    era_status vol | cut -d ' ' -f 2 | cut -d / -f 1
-}
-
-# sample: keeps the greatest use seen.
+# sample: sets $used and $total, and keeps the greatest use seen.
 sample() {
-    local now
-    now=$(used)
-    [ "$now" -le "$most" ] || most=$now
+    local status
+    status=($(dmsetup status --target era vol))
+    used=${status[4]%/*} total=${status[4]#*/}
+    [ "$used" -le "$most" ] || most=$used
 }
 
 # The kernel digests in the background, and does not say when it is done.
 digested() {
     local before
-    before=$(used)
-    sleep 0.5
     sample
-    [ "$(used)" = "$before" ]
+    before=$used
+    rest 0.5
+    sample
+    [ "$used" = "$before" ]
 }
 
 # fill: writes every block. The data device forgets them, only the marks count.
@@ -70,7 +68,7 @@ worst_case() {
     wait_until digested
     fill
     drop_snapshot vol
-    assert_equal "$needed" "$(era_status vol | cut -d ' ' -f 2 | cut -d / -f 2)" "size of the metadata"
+    assert_equal "$needed" "$total" "size of the metadata"
     echo "$blocks blocks: at most $most of $needed metadata blocks used, $((most * 100 / needed)) %"
     [ "$most" -lt "$needed" ] || fail "the metadata were full"
     # The fixed part outweighs all else on small devices.

@@ -17,7 +17,7 @@ for options in "" "--format 2" "--format 2 --compress 3"; do
     cursor=0
     take_snapshot vol
     copy_changes vol "$meta" mirror $block $options
-    assert_same $vol mirror
+    assert_same_disk $vol mirror
 
     # Only the last block, and in it the last sector.
     dd if=/dev/urandom of=$vol bs=512 seek=$((20 * block + 2)) count=1 oflag=direct status=none
@@ -25,5 +25,5 @@ for options in "" "--format 2" "--format 2 --compress 3"; do
     take_snapshot vol
     copy_changes vol "$meta" mirror $block $options
     assert_equal 1 "$(json_number changed_blocks changed.json)" "changed blocks"
-    assert_same $vol mirror
+    assert_same_disk $vol mirror
 done

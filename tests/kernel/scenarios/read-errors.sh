@@ -36,5 +36,5 @@ for io in io_uring threads plain; do
     truncate -s 0 mirror
     truncate -s 64M mirror
     era_apply --require-end mirror <stream
-    assert_same $vol mirror
+    assert_same_disk $vol mirror
 done

@@ -53,7 +53,7 @@ assert_differ "$data" repo/image
 
 era verify repo vol --repair
 assert_exit 0 era verify repo vol
-assert_same "$data" repo/image
+assert_same_disk "$data" repo/image
 era points repo | grep "repair: 1 blocks differed"
 era backup vol repo --audit 1
 era verify repo
@@ -72,4 +72,4 @@ era points repo | grep "1 damaged blocks of the image are again what they were"
 assert_exit 0 era verify repo
 assert_exit 0 era verify repo vol
 era restore repo@latest~1 restored
-assert_same reference restored
+assert_same_disk reference restored

@@ -24,7 +24,7 @@ assert_nothing_left vol
 era backup vol repo --json >done.json 2>said
 cat said done.json
 assert_equal 1 "$(points_kept repo)" "points"
-grep -q '"kind":"difference"' done.json || fail "everything was sent again"
+has_line '"kind":"difference"' done.json || fail "everything was sent again"
 [ "$(json_number transferred_bytes done.json)" -lt $((10 << 20)) ] || fail "$(<done.json)"
 
 for round in 2 3 4; do
@@ -44,7 +44,7 @@ umount /run/mnt
 for repo in other repo other; do
     era backup vol $repo
     dd if=/dev/mapper/vol of=now bs=1M iflag=direct status=none
-    assert_same now $repo/image
+    assert_same_disk now $repo/image
     assert_exit 0 era verify $repo
 done
 assert_equal 3 "$(points_kept other)" "points of the other repository"
@@ -57,7 +57,7 @@ losetup --set-capacity "$data"
 random_bytes 100000 | dd of="$data" bs=1M seek=50 oflag=sync status=none conv=notrunc
 era open --meta "$meta"
 era backup vol repo
-assert_same /dev/mapper/vol repo/image
+assert_same_disk /dev/mapper/vol repo/image
 
 # Something bypasses tracking: it begins anew, and only what is different is sent.
 era close --meta "$meta"
@@ -69,21 +69,21 @@ era open --meta "$meta" 2>said
 grep "new generation" said
 era backup vol repo --json >done.json 2>said
 grep "tracking began anew" said
-grep -q '"kind":"difference"' done.json
+has_line '"kind":"difference"' done.json
 [ "$(json_number transferred_bytes done.json)" -lt $((4 << 20)) ] || fail "$(<done.json)"
-assert_same /dev/mapper/vol repo/image
+assert_same_disk /dev/mapper/vol repo/image
 era backup vol repo --json >done.json
-grep -q '"kind":"increment"' done.json
-assert_same /dev/mapper/vol repo/image
+has_line '"kind":"increment"' done.json
+assert_same_disk /dev/mapper/vol repo/image
 
 # Every point is what it was.
 era verify repo
 for round in 2 3 4; do
     era restore repo@$round restored --force
-    assert_same image-$round restored
+    assert_same_disk image-$round restored
 done
 era restore repo@latest restored --force
-assert_same /dev/mapper/vol restored
+assert_same_disk /dev/mapper/vol restored
 
 # Onto the disk itself, once it is not in use; one that is, and one that is too small, are refused.
 assert_exit 2 era restore repo "$data"
@@ -93,7 +93,7 @@ assert_exit 2 era restore repo "$small"
 assert_message "nothing was written"
 disk=$(new_disk disk 64M)
 era restore repo "$disk"
-assert_same /dev/mapper/vol "$disk"
+assert_same_disk /dev/mapper/vol "$disk"
 era prune repo --keep-last 2
 era verify repo
 assert_equal 2 "$(points_kept repo)" "points"

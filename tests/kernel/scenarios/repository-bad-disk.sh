@@ -75,23 +75,23 @@ break_reads $repo/undo/1-2 8192
 assert_exit 2 era restore --force $repo@1 restored
 assert_message "$repo/undo/1-2: byte [0-9]*: Input"
 assert_exit 1 era verify $repo
-grep -q "^$repo/undo/1-2: point 1" stdout || fail "$(<stdout)"
+has_line "^$repo/undo/1-2: point 1" stdout || fail "$(<stdout)"
 # The other points need nothing of it.
 era restore --force $repo@2 restored
-assert_same reference-2 restored
+assert_same_disk reference-2 restored
 heal_reads
 break_reads $repo/undo/2-3.index 0
 assert_exit 2 era restore --force $repo@1 restored
 assert_message "$repo/undo/2-3.index: byte 0: Input"
 assert_exit 1 era verify $repo
-grep -q "^$repo/undo/2-3: point 2: .*$repo/undo/2-3.index" stdout || fail "$(<stdout)"
+has_line "^$repo/undo/2-3: point 2: .*$repo/undo/2-3.index" stdout || fail "$(<stdout)"
 heal_reads
 next_stream
 break_reads $repo/hashes 4096
 assert_exit 2 era restore --force $repo restored
 assert_message "$repo/hashes: byte [0-9]*: Input"
 assert_exit 1 era verify $repo
-grep -q "of the device: $repo/hashes: byte [0-9]*: Input" stdout || fail "$(<stdout)"
+has_line "of the device: $repo/hashes: byte [0-9]*: Input" stdout || fail "$(<stdout)"
 receive_fails "$repo/hashes: byte [0-9]*: Input"
 heal_reads
 break_reads $repo/manifest.json 0

@@ -35,14 +35,14 @@ assert_exit 1 era verify $repo vol
 assert_message "the image is damaged where the device was written since"
 assert_exit 0 era verify $repo vol --repair
 era restore $repo restored
-assert_same "$data" restored
+assert_same_disk "$data" restored
 assert_exit 1 era verify $repo
 assert_equal "bytes $((51 * block)) to $((52 * block - 1)) of the device" \
     "$(grep -o "bytes [0-9]* to [0-9]* of the device" stdout)" "what is lost"
-grep -q "undo/2-3: point 2: " stdout || fail "$(<stdout)"
+has_line "undo/2-3: point 2: " stdout || fail "$(<stdout)"
 write_blocks /dev/mapper/vol 128 51 1
 assert_exit 0 era backup vol $repo
 era restore --force $repo restored
 # Past the page cache, which has what was read before.
 dd if=/dev/mapper/vol of=now bs=1M iflag=direct status=none
-assert_same now restored
+assert_same_disk now restored

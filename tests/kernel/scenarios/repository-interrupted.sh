@@ -7,7 +7,6 @@ repo=$PWD/repo
 create_stack vol 32M 32M
 mkfs.ext4 -q -E lazy_itable_init=0,lazy_journal_init=0 /dev/mapper/vol
 mount /dev/mapper/vol /run/mnt
-writer_rest=0.05
 start_writer /run/mnt
 # A hook that writes to the device would wait for ever if that were suspended.
 cat >vol.toml <<END
@@ -26,7 +25,7 @@ sender_of() {
     local file word=()
     for file in /proc/[0-9]*/cmdline; do
         mapfile -d '' -t word <"$file" 2>/dev/null || continue
-        if [ "${word[1]-}" = send ] && grep -q "^PPid:[[:space:]]*$1\$" "${file%cmdline}status"; then
+        if [ "${word[1]-}" = send ] && has_line "^PPid:[[:space:]]*$1\$" "${file%cmdline}status"; then
             file=${file#/proc/}
             echo "${file%/*}"
             return
@@ -72,7 +71,7 @@ for signal in TERM:143 HUP:129 INT:130; do
     status=0
     wait $backup || status=$?
     assert_equal "${signal#*:}" $status "status: $(<backup-said)"
-    grep -q "backup of vol: interrupted: " backup-said || fail "$(<backup-said)"
+    has_line "backup of vol: interrupted: " backup-said || fail "$(<backup-said)"
     assert_as_before 2
 done
 

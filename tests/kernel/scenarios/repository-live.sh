@@ -13,7 +13,7 @@ for day in 1 2 3 4; do
         date -s "2026-03-0$day $hour:00" >/dev/null
         let_writer_work 4
         back_up vol repo --consistency snapshot
-        grep -q "one moment, from a snapshot" said || fail "$(<said)"
+        has_line "one moment, from a snapshot" said || fail "$(<said)"
         cat said received
         assert_nothing_left vol
     done
@@ -25,7 +25,7 @@ for id in $(references); do
     [ "$id" = 1 ] || assert_differ "reference-$id" "reference-$((id - 1))"
 done
 assert_points repo
-assert_same mirror repo/image
+assert_same_disk mirror repo/image
 
 era prune repo --keep-daily 9
 rm reference-{1,3,5,7}
@@ -36,6 +36,6 @@ assert_equal "2-4 2-4.index 4-6 4-6.index 6-8 6-8.index" "$(echo $(ls repo/undo)
 umount /run/mnt
 back_up vol repo
 assert_points repo
-assert_same /dev/mapper/vol repo/image
+assert_same_disk /dev/mapper/vol repo/image
 mount -o loop,ro repo/image /run/mnt
 [ -n "$(ls /run/mnt)" ] || fail "the image has no files"

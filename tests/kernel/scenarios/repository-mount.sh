@@ -33,7 +33,7 @@ assert_images() {
     images=$(cd points && echo *.img)
     assert_equal "$(references | wc -l)" "$(wc -w <<<"$images")" "number of images in $images"
     for id in $(references); do
-        assert_same "reference-$id" "$(image_of "$id")"
+        assert_same_disk "reference-$id" "$(image_of "$id")"
     done
 }
 
@@ -127,7 +127,7 @@ read_all_the_time() {
     until [ -e reader-stop ]; do
         forget_images
         for id in 1 2 3 4; do
-            assert_same "reference-$id" "$(image_of $id)"
+            assert_same_disk "reference-$id" "$(image_of $id)"
             printf . >>reader-rounds
         done
     done
@@ -164,7 +164,7 @@ era mount --foreground repo@5 points 2>said &
 server=$!
 wait_until mountpoint -q points
 assert_equal "$(cd points && echo *_5.img)" "$(ls points)" "files of a single point"
-assert_same reference-5 "$(image_of 5)"
+assert_same_disk reference-5 "$(image_of 5)"
 kill -TERM $server
 wait $server
 ! mountpoint -q points || fail "it is still mounted"

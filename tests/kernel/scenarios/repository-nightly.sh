@@ -18,7 +18,6 @@ metrics = "$PWD/metrics.prom"
 [retention]
 keep_last = 6
 END
-writer_rest=0.02
 start_writer /run/mnt
 mkdir references
 for run in $(seq 30); do
@@ -30,7 +29,7 @@ for run in $(seq 30); do
         dd if=/dev/mapper/vol of=references/$run bs=1M iflag=direct conv=sparse status=none
         era backup --config ./nightly.toml --consistency none
         fsfreeze --unfreeze /run/mnt
-        assert_same references/$run repo/image
+        assert_same_disk references/$run repo/image
         resume_writer
     else
         era backup --config ./nightly.toml
@@ -45,7 +44,7 @@ grep "^era_backup_last_run_success{.*} 1" metrics.prom
 grep "^era_backup_points{.*} 6" metrics.prom
 for run in $(seq 25 30); do
     era restore repo@$run restored --force
-    assert_same references/$run restored
+    assert_same_disk references/$run restored
 done
 assert_exit 2 era restore repo@24 restored --force
 era verify repo

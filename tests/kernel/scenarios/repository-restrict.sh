@@ -35,11 +35,11 @@ for round in 1 2; do
     assert_nothing_left vol
 done
 stop_writer
-grep -q '"kind":"increment"' done.json || fail "$(<done.json)"
+has_line '"kind":"increment"' done.json || fail "$(<done.json)"
 
 # What the key says of consistency is what is done, though the client does not ask for it.
 pull --consistency freeze
-grep -q '"consistency":"freeze"' done.json || fail "$(<done.json)"
+has_line '"consistency":"freeze"' done.json || fail "$(<done.json)"
 assert_nothing_left vol
 umount /run/mnt
 
@@ -48,10 +48,10 @@ era open --meta "$meta" --new-generation
 for go in pull push; do
     $go 2>said
     grep "tracking began anew" said
-    grep -q '"kind":"difference"' done.json || fail "$(<done.json)"
+    has_line '"kind":"difference"' done.json || fail "$(<done.json)"
 done
 for repo in pulled pushed; do
-    assert_same /dev/mapper/vol $repo/image
+    assert_same_disk /dev/mapper/vol $repo/image
     era verify $repo
 done
 

@@ -25,7 +25,7 @@ assert_message "tracked device"
 
 era changed vol --since "$cursor" >changed-until-then
 $rewind
-assert_same /dev/mapper/vol before
+assert_same_disk /dev/mapper/vol before
 # What was written is what had changed, in any point or none.
 {
     cat changed-until-then
@@ -35,12 +35,12 @@ era changed vol --since "$cursor" | while read -r begin end; do seq $begin $((en
 assert_same expected written
 
 era backup vol repo
-assert_same before repo/image
+assert_same_disk before repo/image
 era verify repo
 assert_exit 0 era verify repo vol
 assert_exit 0 era restore repo@2 vol --only-changed
 era restore repo@2 second
-assert_same /dev/mapper/vol second
+assert_same_disk /dev/mapper/vol second
 
 # Tracking began anew: it is not known what changed.
 era close --meta "$meta"
@@ -65,6 +65,6 @@ losetup --detach "$vol_data"
 era open --accept-data vol
 random_bytes 65536 | dd of=/dev/mapper/vol bs=65536 seek=7 oflag=direct status=none
 era backup vol repo --json >done.json
-grep -q '"kind":"difference"' done.json || fail "$(<done.json)"
-grep -q '"changed_bytes":65536' done.json || fail "$(<done.json)"
-assert_same /dev/mapper/vol repo/image
+has_line '"kind":"difference"' done.json || fail "$(<done.json)"
+has_line '"changed_bytes":65536' done.json || fail "$(<done.json)"
+assert_same_disk /dev/mapper/vol repo/image

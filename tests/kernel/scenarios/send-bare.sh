@@ -29,7 +29,7 @@ for below in disk linear; do
     umount /run/mnt
     send "$vol" "mirror-$below"
     grep "no filesystem of it is mounted" said
-    assert_same "/dev/mapper/$vol" "mirror-$below"
+    assert_same_disk "/dev/mapper/$vol" "mirror-$below"
     assert_equal "" "$(era changed "$vol" --since "$cursor")" "changes since the last cursor"
 done
 

@@ -22,4 +22,4 @@ done
 stop_writer
 umount /run/mnt2 /run/mnt
 send vol mirror
-assert_same /dev/mapper/vol mirror
+assert_same_disk /dev/mapper/vol mirror

@@ -5,7 +5,6 @@
 create_stack vol 32M 32M --block-size 64K
 mkfs.ext4 -q -E lazy_itable_init=0,lazy_journal_init=0 /dev/mapper/vol
 mount /dev/mapper/vol /run/mnt
-writer_rest=0.02
 start_writer /run/mnt
 cursor=
 send vol mirror
@@ -33,4 +32,4 @@ done
 stop_writer
 umount /run/mnt
 send vol mirror
-assert_same /dev/mapper/vol mirror
+assert_same_disk /dev/mapper/vol mirror

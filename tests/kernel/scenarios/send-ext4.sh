@@ -20,5 +20,5 @@ stop_writer
 umount /run/mnt
 send vol mirror
 cat said
-assert_same /dev/mapper/vol mirror
+assert_same_disk /dev/mapper/vol mirror
 era inspect stream

@@ -12,7 +12,7 @@ assert_left_alone() {
     local before after
     before=$(era_status vol)
     era changed vol --since "$cursor" >changed 2>said &
-    wait_until grep -q "waiting for the metadata snapshot of another program" said
+    wait_until has_line "waiting for the metadata snapshot of another program" said
     after=$(era_status vol)
     assert_equal "${before##* }" "${after##* }" "snapshot that is held"
     drop_snapshot vol

@@ -30,7 +30,7 @@ refuse 2 "is no cursor" era changed vol --since x
 era send vol --since "$other:1" --full 2>said >stream
 grep "sending everything" said
 era apply --require-end mirror2 <stream
-assert_same /dev/mapper/vol mirror2
+assert_same_disk /dev/mapper/vol mirror2
 era inspect --json stream >inspected
 grep '"kind":"full"' inspected
 
@@ -60,4 +60,4 @@ assert_message "no space for snapshots"
 assert_nothing_left small
 cursor=
 send small mirror3
-assert_same /dev/mapper/small mirror3
+assert_same_disk /dev/mapper/small mirror3

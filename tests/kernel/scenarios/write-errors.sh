@@ -48,4 +48,4 @@ dmsetup create sound --table "0 131072 linear $target 0"
 for format in 1 2; do
     era_apply /dev/mapper/sound <stream-$format
 done
-assert_same /dev/mapper/vol /dev/mapper/sound
+assert_same_disk /dev/mapper/vol /dev/mapper/sound

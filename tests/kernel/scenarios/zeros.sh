@@ -21,7 +21,7 @@ assert_zeros_arrive() {
     era_apply --require-end "$1" <stream
     # What counts is what the device has, not what the page cache remembers.
     echo 3 >/proc/sys/vm/drop_caches
-    assert_same $vol "$1"
+    assert_same_disk $vol "$1"
 }
 
 # On a tmpfs a loop device can discard, on the host's files it cannot; dm-delay cannot write zeros.

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+//! A stream that is read by a thread, some way ahead of the archive.
+//!
+//! While a filesystem is frozen for the sender's last pass, the archive may wait: for the storage, or for a file of its own cache, if that is on the
+//! frozen filesystem. So what is read goes into memory first: 64 MiB, which a cut may always have, or the cut would end late.
+
+use std::io::Read;
+use std::ops::Range;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+
+use anyhow::{Context, anyhow, bail};
+
+use super::assemble::{Assembler, Item, Sink};
+use super::layout::Layout;
+use crate::stream::{self, Header, Summary};
+
+/// Segments that are read ahead.
+const AHEAD: usize = 64;
+
+/// What the thread says.
+enum Said {
+    Begin(Header),
+    Item(Item),
+}
+
+/// The items of a stream, pass by pass.
+pub struct Feed {
+    said: Receiver<Said>,
+    thread: Option<JoinHandle<anyhow::Result<Summary>>>,
+    /// What comes next in this pass.
+    next: Option<Item>,
+    ended: Option<Summary>,
+}
+
+impl Feed {
+    /// Begins to read a stream; returns what its header says.
+    pub fn start(input: impl Read + Send + 'static) -> anyhow::Result<(Self, Header)> {
+        let (say, said) = sync_channel(AHEAD);
+        let thread = thread::spawn(move || {
+            let mut assembler = Assembler::new(Teller(say));
+            let summary = stream::read(input, &mut assembler)?;
+            assembler.finish()?;
+            Ok(summary)
+        });
+        let mut feed = Self { said, thread: Some(thread), next: None, ended: None };
+        match feed.said.recv() {
+            Ok(Said::Begin(header)) => Ok((feed, header)),
+            _ => Err(feed.end().err().unwrap_or_else(|| anyhow!("the stream is empty"))),
+        }
+    }
+
+    /// Items that are there already.
+    pub fn of_zeros(segments: Range<u64>) -> Self {
+        Self { said: sync_channel(0).1, thread: None, next: Some(Item::Zeros(segments)), ended: None }
+    }
+
+    /// The next item of this pass; nothing at its end.
+    pub fn peek(&mut self) -> anyhow::Result<Option<&Item>> {
+        if self.next.is_none() && self.ended.is_none() {
+            match self.said.recv() {
+                Ok(Said::Item(item)) => self.next = Some(item),
+                Ok(Said::Begin(_)) => bail!("the stream has two headers"),
+                Err(_) => self.end()?,
+            }
+        }
+        Ok(self.next.as_ref().filter(|item| **item != Item::Pass))
+    }
+
+    /// Takes the item that was peeked at.
+    pub fn take(&mut self) -> Option<Item> {
+        self.next.take()
+    }
+
+    /// Leaves only what comes after some segments of the zeros that were peeked at.
+    pub fn take_zeros(&mut self, end: u64) {
+        if let Some(Item::Zeros(zeros)) = &mut self.next {
+            zeros.start = end;
+            if zeros.is_empty() {
+                self.next = None;
+            }
+        }
+    }
+
+    /// Whether another pass follows the one that has ended; goes on to it.
+    pub fn another_pass(&mut self) -> bool {
+        self.next.take_if(|item| *item == Item::Pass).is_some()
+    }
+
+    /// What the stream says at its end, which was reached.
+    pub fn summary(&self) -> anyhow::Result<&Summary> {
+        self.ended.as_ref().context("the stream was not read to its end")
+    }
+
+    fn end(&mut self) -> anyhow::Result<()> {
+        let Some(thread) = self.thread.take() else { return Ok(()) };
+        self.ended =
+            Some(thread.join().map_err(|_| anyhow!("the thread that reads the stream has panicked"))??);
+        Ok(())
+    }
+}
+
+/// Hands on what the assembler makes.
+struct Teller(SyncSender<Said>);
+
+impl Teller {
+    fn say(&self, what: Said) -> anyhow::Result<()> {
+        self.0.send(what).map_err(|_| anyhow!("the archive has ended before the stream did"))
+    }
+}
+
+impl Sink for Teller {
+    fn begin(&mut self, header: &Header) -> anyhow::Result<Layout> {
+        self.say(Said::Begin(header.clone()))?;
+        Layout::new(header.device_bytes)
+    }
+
+    fn item(&mut self, item: Item) -> anyhow::Result<()> {
+        self.say(Said::Item(item))
+    }
+}

@@ -29,6 +29,7 @@ demo: ## Incremental backups of a live filesystem on a real dm-era, in User-Mode
 test: ## Run all tests, those on a real kernel included
 	@scripts/install-deps test
 	@scripts/install-cargo-deb $(TOOLS)
+	@scripts/install-moto $(TOOLS)
 	ERA_TEST_REQUIRE_ALL=1 $(CARGO) test --locked
 
 check: ## Check formatting, lints and documentation

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! What rustic says, in words for people: errors in one line, warnings on stderr, and no password in either.
 
+use std::cell::Cell;
 use std::error::Error;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, Once, PoisonError};
 
 use anyhow::anyhow;
@@ -74,12 +74,14 @@ pub fn failure(error: Box<RusticError>) -> anyhow::Error {
     anyhow!(text(&error))
 }
 
-/// Errors that backends have only told of, and gone on without what they could not read.
-static BACKEND_ERRORS: AtomicU64 = AtomicU64::new(0);
+thread_local! {
+    /// Errors that backends have only told of, asked by this thread, and gone on without what they could not read.
+    static BACKEND_ERRORS: Cell<u64> = const { Cell::new(0) };
+}
 
 /// How many there were: lists that were read while it grew may not be whole.
 pub fn backend_errors() -> u64 {
-    BACKEND_ERRORS.load(Ordering::SeqCst)
+    BACKEND_ERRORS.get()
 }
 
 /// Passes warnings on.
@@ -93,9 +95,12 @@ impl Log for Warnings {
 
     fn log(&self, record: &Record) {
         if record.level() == Level::Error && record.target().starts_with("rustic_backend") {
-            BACKEND_ERRORS.fetch_add(1, Ordering::SeqCst);
+            BACKEND_ERRORS.set(BACKEND_ERRORS.get() + 1);
         }
-        if self.enabled(record.metadata()) {
+        // That something is not there is an answer as another.
+        let is_answer =
+            record.target().starts_with("opendal") && record.args().to_string().contains("NotFound");
+        if self.enabled(record.metadata()) && !is_answer {
             report::warn(format_args!("{}", masked(&report::one_line(&record.args().to_string()))));
         }
     }

@@ -15,6 +15,8 @@ use rustic_core::{BytesList, ErrorKind, FileType, Id, ReadBackend, RusticError, 
 use sha2::{Digest, Sha256};
 
 use super::failure::text;
+use super::listing::whole_list;
+use super::masters::Masters;
 use super::patience::Patience;
 use crate::device::failpoint;
 
@@ -29,11 +31,17 @@ pub struct Gate {
     last: Mutex<Option<Id>>,
     uploaded: AtomicU64,
     failed: Mutex<Option<String>>,
+    /// Dropped after the storage that uses them.
+    _masters: Option<Masters>,
 }
 
 impl Gate {
     /// An open one.
-    pub fn new(storage: Arc<dyn WriteBackend>, patience: Arc<Patience>) -> Arc<Self> {
+    pub fn new(
+        storage: Arc<dyn WriteBackend>,
+        patience: Arc<Patience>,
+        masters: Option<Masters>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             storage,
             patience,
@@ -42,6 +50,7 @@ impl Gate {
             last: Mutex::default(),
             uploaded: AtomicU64::new(0),
             failed: Mutex::default(),
+            _masters: masters,
         })
     }
 
@@ -121,7 +130,7 @@ impl ReadBackend for Gate {
 
     fn list_with_size(&self, tpe: FileType) -> RusticResult<Vec<(Id, u32)>> {
         let storage = self.storage.clone();
-        let mut list = self.patience.ask(move || storage.list_with_size(tpe))?;
+        let mut list = self.patience.ask(move || whole_list(tpe, || storage.list_with_size(tpe)))?;
         if tpe == FileType::Snapshot {
             let size = |bytes: &Bytes| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
             list.extend(lock(&self.held).iter().map(|(id, bytes)| (*id, size(bytes))));
@@ -131,7 +140,7 @@ impl ReadBackend for Gate {
 
     fn list(&self, tpe: FileType) -> RusticResult<Vec<Id>> {
         let storage = self.storage.clone();
-        let mut list = self.patience.ask(move || storage.list(tpe))?;
+        let mut list = self.patience.ask(move || whole_list(tpe, || storage.list(tpe)))?;
         if tpe == FileType::Snapshot {
             list.extend(lock(&self.held).keys());
         }

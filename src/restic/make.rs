@@ -10,14 +10,14 @@ use anyhow::{Context, bail};
 use rustic_core::repofile::{ConfigFile, KeyId};
 use rustic_core::{FileType, Id, ReadBackend, RusticError};
 
-use super::failure::{backend_errors, failure, text};
+use super::failure::{failure, text};
 use super::gate::Gate;
 use super::open::{Opened, open, reach};
 use super::url::Url;
 
-/// Checks that there is no repository: that the storage can be asked, and has none of what a repository has.
+/// Checks that there really is no repository where none was found: that the storage can be asked, and has none of what a repository has.
 pub fn check_vacant(url: &Url, gate: &Gate) -> anyhow::Result<()> {
-    let what = || format!("{url}: cannot find out whether there is a repository, so none is made");
+    let what = || format!("{url}: cannot find out whether there is a repository");
     // rustic's listing takes a directory that is not there for one that cannot be read.
     if let Some(directory) = url.directory() {
         let path = Path::new(directory);
@@ -31,11 +31,7 @@ pub fn check_vacant(url: &Url, gate: &Gate) -> anyhow::Result<()> {
         }
         return Ok(());
     }
-    let errors = backend_errors();
     let keys = gate.list(FileType::Key).map_err(failure).with_context(what)?;
-    if backend_errors() != errors {
-        bail!("{}: the list of its keys is not whole", what());
-    }
     if !keys.is_empty() {
         bail!("{url}: {}", occupied("keys"));
     }
@@ -48,8 +44,8 @@ pub fn check_vacant(url: &Url, gate: &Gate) -> anyhow::Result<()> {
 
 fn occupied(name: &str) -> String {
     format!(
-        "no repository is made, as there is already {name} of one; where another machine makes it just now, try again; what is left of \
-         a repository that was never finished must be removed by hand"
+        "there is {name} of a repository, which is not whole, or cannot be read at the moment: try again, also where another machine \
+         makes it just now; what is left of a repository that was never finished must be removed by hand"
     )
 }
 

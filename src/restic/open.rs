@@ -16,6 +16,7 @@ use super::failure::{failure, listen};
 use super::gate::Gate;
 use super::make::{Made, check_vacant};
 use super::mark::Mark;
+use super::masters::Masters;
 use super::password;
 use super::patience::Patience;
 use super::url::Url;
@@ -87,6 +88,7 @@ pub fn open_with(
 ) -> anyhow::Result<Option<Opened>> {
     let (closed, gate, witness) = reach(url)?;
     if closed.config_id().map_err(failure).with_context(|| url.to_string())?.is_none() {
+        check_vacant(url, &gate)?;
         return Ok(None);
     }
     let credentials = password().with_context(|| url.to_string())?;
@@ -110,7 +112,6 @@ pub fn open_or_make(url: &Url) -> anyhow::Result<(Opened, bool)> {
     }
     let (closed, gate, witness) = reach(url)?;
     let credentials = password::from_environment().with_context(|| url.to_string())?;
-    check_vacant(url, &gate)?;
     witness.make();
     let options = ConfigOptions::default()
         .set_chunker(Chunker::FixedSize)
@@ -139,8 +140,9 @@ pub(super) fn reach(url: &Url) -> anyhow::Result<(Repository<()>, Arc<Gate>, Arc
     listen();
     let backends = url.backend().to_backends().map_err(failure).with_context(|| url.to_string())?;
     let patience = Arc::new(Patience::new(url.to_string())?);
+    let masters = if url.is_sftp() { Some(Masters::adopt()?) } else { None };
     let witness = Witness::new(backends.repository(), patience.clone());
-    let gate = Gate::new(witness.clone(), patience);
+    let gate = Gate::new(witness.clone(), patience, masters);
     let backends = RepositoryBackends::new(gate.clone(), None);
     let mut options = RepositoryOptions::default();
     match cache_directory() {

@@ -28,6 +28,9 @@ pub const PREFIX: &str = "restic:";
 /// How often a request is tried again before the run fails; the time between two tries grows from one second on.
 const RETRIES: &str = "5";
 
+/// The variable that says otherwise.
+const RETRIES_VARIABLE: &str = "ERA_STORAGE_RETRIES";
+
 /// How long one request may take, that of a pack of data included.
 const TIMEOUT: &str = "PT10M";
 
@@ -49,6 +52,11 @@ impl Url {
     /// Its path, where it is a directory of this machine.
     pub fn directory(&self) -> Option<&str> {
         self.repository.strip_prefix("local:")
+    }
+
+    /// Whether ssh is started to reach it.
+    pub fn is_sftp(&self) -> bool {
+        self.repository == "opendal:sftp"
     }
 }
 
@@ -116,7 +124,7 @@ fn parse(text: &str, variables: Variables) -> anyhow::Result<Url> {
     if target.rest.is_empty() {
         bail!("{shown}: says not where the repository is");
     }
-    target.set("retry", RETRIES);
+    target.set("retry", retries(variables)?);
     if matches!(scheme, "rest" | "rclone") {
         target.set("timeout", TIMEOUT);
     }
@@ -128,6 +136,13 @@ fn parse(text: &str, variables: Variables) -> anyhow::Result<Url> {
         target.options.clear();
     }
     Ok(Url { shown, repository: target.repository, options: target.options })
+}
+
+fn retries(variables: Variables) -> anyhow::Result<String> {
+    let Some(text) = variables(RETRIES_VARIABLE)? else { return Ok(RETRIES.into()) };
+    let number: u8 =
+        text.parse().with_context(|| format!("{RETRIES_VARIABLE}: {text:?} is no number up to 255"))?;
+    Ok(number.to_string())
 }
 
 /// What rustic will be told.

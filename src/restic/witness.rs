@@ -15,6 +15,7 @@ use bytes::Bytes;
 use rustic_core::{BytesList, ErrorKind, FileType, Id, ReadBackend, RusticError, RusticResult, WriteBackend};
 
 use super::failure::{failure, text};
+use super::listing::whole_list;
 use super::patience::Patience;
 use crate::report;
 
@@ -52,7 +53,7 @@ impl Witness {
         let Some(seen) = self.seen(tpe) else { return Ok(false) };
         let seen = lock(seen).clone();
         let storage = self.storage.clone();
-        let now = self.patience.ask(move || storage.list(tpe)).map_err(failure)?;
+        let now = self.patience.ask(move || whole_list(tpe, || storage.list(tpe))).map_err(failure)?;
         let now: BTreeSet<_> = now.into_iter().collect();
         Ok(!seen.is_subset(&now))
     }
@@ -103,7 +104,7 @@ impl Witness {
     /// Each machine writes its key first and looks then: of two at the same time, at least one sees both, and makes nothing.
     fn check_alone(&self) -> RusticResult<()> {
         let own = *lock(&self.key);
-        let keys = self.storage.list(FileType::Key)?;
+        let keys = whole_list(FileType::Key, || self.storage.list(FileType::Key))?;
         if keys.len() == 1 && own == Some(keys[0]) {
             return Ok(());
         }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::device::Device;
+use crate::made;
 use crate::program::{Run, command, run_command};
 
 pub const PASSWORD: &str = "a horse and a staple";
@@ -12,6 +13,10 @@ pub const PASSWORD: &str = "a horse and a staple";
 /// A directory with a repository in it, and a cache beside that.
 pub struct Bench {
     pub dir: tempfile::TempDir,
+    /// Where the repository is, as restic writes it, unless it is in the directory.
+    pub place: Option<String>,
+    /// What programs need to reach it.
+    pub environment: Vec<(&'static str, String)>,
 }
 
 /// What the program says of a snapshot that it has added.
@@ -23,7 +28,16 @@ pub struct Added {
 
 impl Bench {
     pub fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap() }
+        Self { dir: tempfile::tempdir().unwrap(), place: None, environment: Vec::new() }
+    }
+
+    /// One of which the repository is elsewhere.
+    pub fn at(place: String, environment: &[(&'static str, String)]) -> Self {
+        Self { place: Some(place), environment: environment.to_vec(), ..Self::new() }
+    }
+
+    fn place(&self) -> String {
+        self.place.clone().unwrap_or_else(|| self.repository().display().to_string())
     }
 
     pub fn repository(&self) -> PathBuf {
@@ -31,7 +45,7 @@ impl Bench {
     }
 
     pub fn url(&self) -> String {
-        format!("restic:{}", self.repository().display())
+        format!("restic:{}", self.place())
     }
 
     fn prepared(&self, mut command: Command) -> Command {
@@ -43,7 +57,8 @@ impl Bench {
         command
             .env("RESTIC_PASSWORD", PASSWORD)
             .env("RESTIC_FROM_PASSWORD", PASSWORD)
-            .env("XDG_CACHE_HOME", self.dir.path().join("cache"));
+            .env("XDG_CACHE_HOME", self.dir.path().join("cache"))
+            .envs(self.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 
@@ -55,19 +70,33 @@ impl Bench {
     /// Debian's restic.
     pub fn restic(&self, args: &[&str]) -> Command {
         let mut command = self.prepared(Command::new("restic"));
-        command.arg("--repo").arg(self.repository()).args(args);
+        command.arg("--repo").arg(self.place()).args(args);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 
+    /// A repository is there.
+    fn make(&self) {
+        if self.place.is_none() {
+            made::make(&self.repository());
+        }
+    }
+
     /// A stream goes into the repository, which is made where it is not there.
     pub fn try_receive(&self, stream: &[u8]) -> Run {
+        self.make();
+        self.try_receive_first(stream)
+    }
+
+    /// The same, where a repository may not be there, and is made by the program then.
+    pub fn try_receive_first(&self, stream: &[u8]) -> Run {
         run_command(self.era(&["receive", "--init", "--name", "vol", &self.url()]), stream)
     }
 
     /// The same of a device with another name.
     #[track_caller]
     pub fn receive_as(&self, name: &str, stream: &[u8]) {
+        self.make();
         let run = run_command(self.era(&["receive", "--init", "--name", name, &self.url()]), stream);
         assert_eq!(run.code, Some(0), "{}", run.stderr);
     }

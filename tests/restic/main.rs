@@ -7,17 +7,24 @@ mod program;
 #[path = "../common/stream_builder.rs"]
 mod stream_builder;
 
+mod backends;
 mod bench;
 mod damage;
 mod device;
+mod failing;
 mod files;
+mod fleet;
 mod foreign;
 mod increments;
+mod made;
 mod meanwhile;
 mod points;
+mod proxy;
 mod pruning;
 mod refusals;
 mod restoring;
+mod scale;
+mod servers;
 mod shared;
 mod sparse;
 mod storage;

@@ -121,6 +121,6 @@ fn nothing_is_freed_where_the_storage_does_not_list_all() {
     let before = files();
     let run = bench.run(&["prune", &bench.url(), "--keep-last", "1"]);
     assert_eq!(run.code, Some(2), "{}", run.stderr);
-    assert!(run.stderr.contains("did not list all"), "{}", run.stderr);
+    assert!(run.stderr.contains("list of all files of type `Pack` is not whole"), "{}", run.stderr);
     assert_eq!((files(), bench.snapshots()), (before, 1));
 }

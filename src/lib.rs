@@ -47,6 +47,7 @@ pub mod repository;
 #[cfg(feature = "restic")]
 pub mod restic;
 pub mod runs;
+pub mod stopping;
 pub mod stream;
 pub mod sys;
 pub mod units;

@@ -7,9 +7,11 @@
 use crate::table::mib;
 use crate::work::{Standing, Standings};
 use crate::works::compressed::{CLASSIC_GZIP, COMPRESSED, PLAIN};
+use crate::works::instead::{BORG_AGAIN, RESTIC_AGAIN};
 use crate::works::repository::{
     APPLY, APPLY_FIRST, CP, READ, READ_CACHED, READ_MOUNTED, RECEIVE, RECEIVE_FIRST, RESTORE, VERIFY,
 };
+use crate::works::restic::AGAIN;
 use crate::works::{DD_4M, DD_64K, ERA_CHANGED, ERA_COPY, ERA_COPY_V2};
 
 /// How much slower than its rival a contestant may come out by chance.
@@ -23,6 +25,12 @@ const MOST_MEMORY: u64 = 64 << 20;
 /// they.
 const FLAT: f64 = 1.3;
 
+/// The same for repositories of restic's format, whose trees and index are in memory, and packs that are being filled.
+const MOST_MEMORY_RESTIC: u64 = 512 << 20;
+
+/// How much more a run may cost on 16 TiB than on 1 TiB, there.
+const FLAT_RESTIC: f64 = 1.5;
+
 pub struct Verdict {
     pub met: bool,
     /// Whether it must be met.
@@ -33,7 +41,7 @@ pub struct Verdict {
 /// A contestant, its rival, and how many times as fast it should be at least.
 struct Hope(&'static str, &'static str, f64);
 
-const HOPES: [Hope; 10] = [
+const HOPES: [Hope; 12] = [
     Hope(ERA_COPY, DD_4M, 0.9),
     Hope(ERA_COPY_V2, ERA_COPY, 0.9),
     Hope(COMPRESSED, CLASSIC_GZIP, 12.0),
@@ -44,6 +52,8 @@ const HOPES: [Hope; 10] = [
     Hope(VERIFY, READ, 0.8),
     Hope(RESTORE, CP, 0.8),
     Hope(READ_MOUNTED, READ_CACHED, 0.5),
+    Hope(AGAIN, RESTIC_AGAIN, 10.0),
+    Hope(AGAIN, BORG_AGAIN, 10.0),
 ];
 
 pub fn judge(all: &[Standings]) -> Vec<Verdict> {
@@ -51,7 +61,9 @@ pub fn judge(all: &[Standings]) -> Vec<Verdict> {
     verdicts.extend(all.iter().flat_map(beats_classic));
     verdicts.extend(all.iter().flat_map(is_flat));
     verdicts.extend(all.iter().flat_map(hopes));
-    verdicts.extend(memory(all));
+    let (restic, others): (Vec<_>, Vec<_>) = all.iter().partition(|work| work.name.starts_with("restic-"));
+    verdicts.extend(memory(&others, MOST_MEMORY));
+    verdicts.extend(memory(&restic, MOST_MEMORY_RESTIC));
     verdicts
 }
 
@@ -79,6 +91,9 @@ fn hopes(standings: &Standings) -> Vec<Verdict> {
 
 /// The first is a small device, the second a large one, the third has a tenth of the changes of that.
 fn is_flat(standings: &Standings) -> Vec<Verdict> {
+    if let ("restic-flat", [small, large]) = (standings.name, &standings.contestants[..]) {
+        return vec![verdict(standings, large, small, 1.0 / FLAT_RESTIC, true)];
+    }
     if !standings.name.starts_with("flat-") {
         return Vec::new();
     }
@@ -104,14 +119,14 @@ fn verdict(standings: &Standings, own: &Standing, rival: &Standing, least: f64, 
     }
 }
 
-fn memory(all: &[Standings]) -> Option<Verdict> {
+fn memory(all: &[&Standings], most: u64) -> Option<Verdict> {
     let standings = all.iter().flat_map(|work| &work.contestants);
     let peaks = standings.flat_map(|standing| standing.peaks.iter().map(|peak| (peak, &standing.label)));
     let own = peaks.filter(|(peak, _)| peak.program.starts_with("era") && peak.program != "era_invalidate");
     let (peak, label) = own.max_by_key(|(peak, _)| peak.bytes)?;
     Some(Verdict {
-        met: peak.bytes < MOST_MEMORY,
+        met: peak.bytes < most,
         must: true,
-        what: format!("most memory: {:.1} MiB, below {:.0} MiB ({label})", mib(peak.bytes), mib(MOST_MEMORY)),
+        what: format!("most memory: {:.1} MiB, below {:.0} MiB ({label})", mib(peak.bytes), mib(most)),
     })
 }

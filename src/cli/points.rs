@@ -144,6 +144,7 @@ pub(super) enum Held {
     /// What is kept to get back to a point from the next one.
     Back,
     /// What was new to the repository.
+    #[cfg_attr(not(feature = "restic"), expect(dead_code, reason = "a directory says what is held back"))]
     Added,
 }
 

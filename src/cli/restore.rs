@@ -32,7 +32,7 @@ Examples:
       umount /srv && era restore /srv/backups/data@latest~1 data --only-changed
 
   From a restic repository that has points of several devices:
-      era restore restic:sftp:me@host:/srv/restic --device data /dev/vdc1
+      era restore restic:rest:http://host:8000/ --device data /dev/vdc1
 
 Every block is checked against its hash before it is written. If one is damaged,
 the restore stops there; era verify says what is damaged.";

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-use super::stopping;
+use crate::stopping;
 
 /// Lines of what a process says that are kept for an error message.
 const LINES: usize = 20;

@@ -13,6 +13,5 @@ mod pump;
 #[cfg(feature = "restic")]
 pub mod restic;
 pub mod routine;
-pub mod stopping;
 pub mod words;
 pub mod work;

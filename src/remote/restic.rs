@@ -17,7 +17,6 @@ use super::child::Worker;
 use super::peer::{Peer, Reach};
 use super::place::SourcePlace;
 use super::pump::due;
-use super::stopping;
 use super::work::Left;
 use crate::device::cursor::Cursor;
 use crate::device::dm::Dm;
@@ -29,9 +28,10 @@ use crate::restic::backup::{Added, ParentDamaged, Target, host};
 use crate::restic::layout::{SEGMENT_BYTES, image_path};
 use crate::restic::open::{open, open_or_make};
 use crate::restic::parent::{Reason, Wanted};
-use crate::restic::points::devices;
+use crate::restic::points::{devices, of_device};
 use crate::restic::prune::{forget, free, unneeded};
 use crate::restic::url::Url;
+use crate::stopping;
 use crate::stream::{Consistency, Kind};
 
 /// What to do, and how.
@@ -107,13 +107,16 @@ pub fn let_go(job: &Job, keep: &Keep) -> anyhow::Result<Left> {
     let name = || job.url.to_string();
     let identity = identity_of(job)?;
     let opened = open(&job.url)?;
-    let device = devices(&opened.all_snapshots()?).into_iter().find(|device| device.id == identity.device);
+    let device = of_device(devices(&opened.all_snapshots()?), identity.device, &host()?);
     let Some(device) = device else { return Ok(Left { removed: 0, points: 0, suspect_points: 0 }) };
     let going = unneeded(&device, keep, &TimeZone::system());
     let removed = going.len() as u64;
-    if removed > 0 {
+    if removed > 0 && stopping::signal().is_none() {
         forget(&opened.repository, &going).with_context(name)?;
-        free(&opened.repository).with_context(name)?;
+        // Another machine may do the same at this moment, and the next run, or that one, frees what this one cannot.
+        if let Err(e) = free(&opened.repository) {
+            report::warn(format_args!("{}: {e:#}", job.url));
+        }
     }
     Ok(Left { removed, points: device.points.len() as u64 - removed, suspect_points: 0 })
 }
@@ -231,7 +234,7 @@ fn done(job: &Job, target: &Target, added: Added, duration: Duration) -> Done {
         repository: job.url.to_string(),
         point: NewPoint::Snapshot(point),
         cursor: mark.cursor.map(|cursor| cursor.to_string()),
-        points: target.snapshots_of(mark.device).count() as u64 + 1,
+        points: target.snapshots_of(mark.device, &added.snapshot.file.hostname).count() as u64 + 1,
         suspect_points: 0,
         removed_points: 0,
         changed_units: added.segments,

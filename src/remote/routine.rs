@@ -13,10 +13,10 @@ use jiff::Timestamp;
 use super::backup::Done;
 use super::hook::Hook;
 use super::metrics;
-use super::stopping;
 use super::work::Work;
 use crate::report;
 use crate::repository::retention::Keep;
+use crate::stopping;
 
 /// What to do.
 #[derive(Clone, Debug)]

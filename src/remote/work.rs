@@ -9,11 +9,11 @@ use jiff::tz::TimeZone;
 use super::backup::{Done, Job, backup, place};
 #[cfg(feature = "restic")]
 use super::restic;
-use super::stopping;
 use crate::report;
 use crate::repository::Repository;
 use crate::repository::prune::prune;
 use crate::repository::retention::Keep;
+use crate::stopping;
 
 /// A backup.
 #[derive(Clone, Debug)]

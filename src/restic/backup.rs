@@ -14,7 +14,7 @@ use rustic_core::repofile::{SnapshotFile, SnapshotId, SnapshotSummary, StringLis
 use rustic_core::{BackupOptions, FileType, ParentOptions, SnapshotOptions, TreeId};
 use uuid::Uuid;
 
-use super::failure::{failure, masked};
+use super::failure::{failure, masked, text};
 use super::feed::Feed;
 use super::gate::Gate;
 use super::layout::{Layout, SEGMENT_BYTES, image_name, image_path};
@@ -22,13 +22,14 @@ use super::make::Made;
 use super::mark::{How, Mark};
 use super::open::{Again, Opened, Snapshot, Writable, snapshots};
 use super::parent::{self, Candidate, Reason, Wanted};
-use super::presence;
+use super::presence::{self, Gone};
 use super::source::Source;
 use super::walk::{self, Unfit, Walked};
 use super::witness::Witness;
 use super::zeros::Zeros;
 use crate::device::cursor::Cursor;
 use crate::device::failpoint;
+use crate::report;
 use crate::stream::{Header, Kind, Summary};
 
 /// Entries that wait for the archive: as many segments are in memory there.
@@ -85,9 +86,11 @@ impl Target {
         &self.name
     }
 
-    /// The snapshots of a device, oldest first.
-    pub fn snapshots_of(&self, device: Uuid) -> impl Iterator<Item = &Snapshot> {
-        self.snapshots.iter().filter(move |snapshot| snapshot.mark.device == device)
+    /// The snapshots of a device that a machine has made, oldest first.
+    pub fn snapshots_of(&self, device: Uuid, host: &str) -> impl Iterator<Item = &Snapshot> {
+        self.snapshots
+            .iter()
+            .filter(move |snapshot| snapshot.mark.device == device && snapshot.file.hostname == host)
     }
 
     /// The snapshot that an increment can begin from, and where.
@@ -275,7 +278,12 @@ impl Target {
         let lost = Arc::new(AtomicBool::new(false));
         let repository = self.repository()?;
         let walk = walk::Pass {
-            tree: &|id: &TreeId| repository.get_tree(id).map_err(failure),
+            tree: &|id: &TreeId| {
+                repository.get_tree(id).map_err(|e| {
+                    let text = text(&e);
+                    if text.contains(NOT_IN_INDEX) { anyhow!(Unfit(text)) } else { failure(e) }
+                })
+            },
             layout: pass.layout,
             device: pass.device,
             time: pass.time,
@@ -369,14 +377,33 @@ impl Target {
         }
         self.check_presence(file.tree, parent).with_context(|| self.name.clone())?;
         self.gate.open();
-        self.repository()?
-            .save_snapshots(vec![file.clone()])
-            .map_err(failure)
-            .with_context(|| format!("{}: cannot write the snapshot", self.name))?;
+        self.repository()?.save_snapshots(vec![file.clone()]).map_err(failure).with_context(|| {
+            format!(
+                "{}: cannot write the snapshot; where only the answer did not come, it is there all the same, see era points",
+                self.name
+            )
+        })?;
         let id =
             self.gate.last_snapshot().with_context(|| format!("{}: no snapshot was written", self.name))?;
         file.id = id.into();
-        Ok(())
+        failpoint::reach("restic-written");
+        self.check_again(file, parent).with_context(|| self.name.clone())
+    }
+
+    /// Who prunes, and has listed the snapshots before there was this one, may take away now what it needs.
+    fn check_again(&mut self, file: &SnapshotFile, parent: Option<SnapshotId>) -> anyhow::Result<()> {
+        let Err(e) = self.check_presence(file.tree, parent) else { return Ok(()) };
+        // Asked to end, one cannot look any more; the snapshot is whole as far as is known.
+        if e.downcast_ref::<Gone>().is_none() {
+            report::warn(format_args!(
+                "{}: the snapshot was written; whether somebody has pruned meanwhile cannot be told: {e:#}",
+                self.name
+            ));
+            return Ok(());
+        }
+        let removed = self.repository()?.delete_snapshots(&[file.id]).map_err(failure);
+        removed.context("the snapshot, which lacks data, cannot be removed; do it with restic forget")?;
+        Err(e)
     }
 
     /// What failed first is what matters.
@@ -387,6 +414,9 @@ impl Target {
         }
     }
 }
+
+/// How rustic calls a tree that no index names.
+const NOT_IN_INDEX: &str = "not found in index";
 
 /// What a pass is put upon.
 struct Base {

@@ -16,7 +16,6 @@ use sha2::{Digest, Sha256};
 
 use super::failure::text;
 use super::listing::whole_list;
-use super::masters::Masters;
 use super::patience::Patience;
 use crate::device::failpoint;
 
@@ -31,17 +30,11 @@ pub struct Gate {
     last: Mutex<Option<Id>>,
     uploaded: AtomicU64,
     failed: Mutex<Option<String>>,
-    /// Dropped after the storage that uses them.
-    _masters: Option<Masters>,
 }
 
 impl Gate {
     /// An open one.
-    pub fn new(
-        storage: Arc<dyn WriteBackend>,
-        patience: Arc<Patience>,
-        masters: Option<Masters>,
-    ) -> Arc<Self> {
+    pub fn new(storage: Arc<dyn WriteBackend>, patience: Arc<Patience>) -> Arc<Self> {
         Arc::new(Self {
             storage,
             patience,
@@ -50,7 +43,6 @@ impl Gate {
             last: Mutex::default(),
             uploaded: AtomicU64::new(0),
             failed: Mutex::default(),
-            _masters: masters,
         })
     }
 
@@ -101,6 +93,7 @@ fn whole(tpe: FileType, id: &Id, bytes: &[u8]) -> RusticResult<()> {
     let (folder, cure) = match tpe {
         FileType::Index => ("index", "run `restic repair index`, or `restic rebuild-index` where it is old"),
         FileType::Snapshot => ("snapshots", "remove that file"),
+        FileType::Key => ("keys", "remove that file, or put it back if it is the only one"),
         _ => return Ok(()),
     };
     let name = id.to_hex();

@@ -46,7 +46,6 @@ pub mod layout;
 pub mod listing;
 pub mod make;
 pub mod mark;
-pub mod masters;
 pub mod open;
 pub mod parent;
 pub mod password;

@@ -14,9 +14,8 @@ use rustic_core::{
 
 use super::failure::{failure, listen};
 use super::gate::Gate;
-use super::make::{Made, check_vacant};
+use super::make::{Made, check_vacant, has_no_config};
 use super::mark::Mark;
-use super::masters::Masters;
 use super::password;
 use super::patience::Patience;
 use super::url::Url;
@@ -24,6 +23,9 @@ use super::witness::Witness;
 
 /// Bytes of a chunk in repositories that are made here: half a segment. Where a block changes, that is what is uploaded.
 const CHUNK_BYTES: u64 = 512 << 10;
+
+/// The level of zstd, as between machines.
+const COMPRESSION: i32 = 1;
 
 /// Bytes of a pack in repositories that are made here, at most. rustic's grow with the repository, and some five are in memory.
 const PACK_BYTES: u64 = 64 << 20;
@@ -116,14 +118,18 @@ pub fn open_or_make(url: &Url) -> anyhow::Result<(Opened, bool)> {
     let options = ConfigOptions::default()
         .set_chunker(Chunker::FixedSize)
         .set_chunk_size(ByteSize(CHUNK_BYTES))
+        .set_compression(COMPRESSION)
         .set_datapack_size_limit(ByteSize(PACK_BYTES))
         .set_treepack_size_limit(ByteSize(PACK_BYTES));
     let repository = closed
         .clone()
         .init(&credentials, &KeyOptions::default(), &options)
         .map_err(|e| {
-            // A key without a config is in the way of whoever makes it next.
-            witness.remove_own_key();
+            // A key without a config is in the way of whoever makes it next. With a config that has come in nevertheless, though the storage
+            // said that it did not, it is the only one.
+            if has_no_config(url, &gate) {
+                witness.remove_own_key();
+            }
             failure(e)
         })
         .with_context(|| format!("{url}: cannot make a repository"))?;
@@ -138,11 +144,11 @@ pub fn open_or_make(url: &Url) -> anyhow::Result<(Opened, bool)> {
 /// The way to a repository that may not be there.
 pub(super) fn reach(url: &Url) -> anyhow::Result<(Repository<()>, Arc<Gate>, Arc<Witness>)> {
     listen();
-    let backends = url.backend().to_backends().map_err(failure).with_context(|| url.to_string())?;
     let patience = Arc::new(Patience::new(url.to_string())?);
-    let masters = if url.is_sftp() { Some(Masters::adopt()?) } else { None };
+    let options = url.backend();
+    let backends = patience.ask_who_stays(move || options.to_backends()).map_err(failure)?;
     let witness = Witness::new(backends.repository(), patience.clone());
-    let gate = Gate::new(witness.clone(), patience, masters);
+    let gate = Gate::new(witness.clone(), patience);
     let backends = RepositoryBackends::new(gate.clone(), None);
     let mut options = RepositoryOptions::default();
     match cache_directory() {

@@ -8,15 +8,22 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use rustic_core::{ErrorKind, RusticError, RusticResult};
 
 use super::password::variable;
+use crate::stopping;
 
 /// For one request, tries included: a pack of data over a slow line takes minutes.
 const DEFAULT: Duration = Duration::from_secs(900);
+
+/// How often one looks whether this program is to end.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// How long an answer has still time then.
+const LAST: Duration = Duration::from_secs(10);
 
 /// The variable that says otherwise, in seconds.
 const VARIABLE: &str = "ERA_STORAGE_TIMEOUT";
@@ -46,6 +53,25 @@ impl Patience {
         &self,
         request: impl FnOnce() -> RusticResult<T> + Send + 'static,
     ) -> RusticResult<T> {
+        if stopping::signal().is_some() {
+            return Err(self.error("interrupted".into()));
+        }
+        self.run(request, false)
+    }
+
+    /// The same, of a thread that stays: a process that was started for it lives no longer than the thread that has started it.
+    pub fn ask_who_stays<T: Send + 'static>(
+        &self,
+        request: impl FnOnce() -> RusticResult<T> + Send + 'static,
+    ) -> RusticResult<T> {
+        self.run(request, true)
+    }
+
+    fn run<T: Send + 'static>(
+        &self,
+        request: impl FnOnce() -> RusticResult<T> + Send + 'static,
+        stays: bool,
+    ) -> RusticResult<T> {
         if self.is_over.load(Ordering::SeqCst) {
             return Err(self.given_up());
         }
@@ -53,15 +79,33 @@ impl Patience {
         let run = move || {
             // Nobody may wait for it any more.
             let _ = tell.send(request());
+            if stays {
+                loop {
+                    thread::park();
+                }
+            }
         };
         thread::Builder::new().name("storage".into()).spawn(run).map_err(|e| {
             RusticError::with_source(ErrorKind::Backend, "cannot start a thread for the storage", e)
         })?;
-        match told.recv_timeout(self.limit) {
-            Ok(answer) => answer,
-            Err(RecvTimeoutError::Timeout) => Err(self.given_up()),
-            Err(RecvTimeoutError::Disconnected) => {
-                Err(self.error("a request to the storage ended without an answer".into()))
+        let begin = Instant::now();
+        let mut interrupted: Option<Instant> = None;
+        loop {
+            match told.recv_timeout(LOOK.min(self.limit)) {
+                Ok(answer) => return answer,
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(self.error("a request to the storage ended without an answer".into()));
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if stopping::signal().is_some() && interrupted.get_or_insert_with(Instant::now).elapsed() >= LAST
+            {
+                // Whoever ends this program, such as systemd, waits for it no longer than so long; hooks and metrics come after.
+                self.is_over.store(true, Ordering::SeqCst);
+                return Err(self.error("interrupted, while a request was not answered".into()));
+            }
+            if begin.elapsed() >= self.limit {
+                return Err(self.given_up());
             }
         }
     }
@@ -73,11 +117,14 @@ impl Patience {
     ) -> RusticResult<T> {
         let is_answered = std::sync::Arc::new(AtomicBool::new(false));
         let answered = is_answered.clone();
-        let answer = self.ask(move || {
-            let answer = request();
-            answered.store(true, Ordering::SeqCst);
-            answer
-        });
+        let answer = self.run(
+            move || {
+                let answer = request();
+                answered.store(true, Ordering::SeqCst);
+                answer
+            },
+            false,
+        );
         if answer.is_err() && !is_answered.load(Ordering::SeqCst) {
             self.is_over.store(true, Ordering::SeqCst);
         }

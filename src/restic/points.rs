@@ -32,6 +32,8 @@ pub struct Point {
     pub snapshot: SnapshotId,
     /// When it was made.
     pub time: Timestamp,
+    /// The machine that made it. Machines that were cloned have devices with one identity.
+    pub host: String,
     /// What the device was called.
     pub name: String,
     /// What the tags say.
@@ -57,6 +59,7 @@ impl Point {
         Some(Self {
             snapshot: snapshot.id,
             time: snapshot.time.timestamp(),
+            host: snapshot.hostname.clone(),
             name: name.to_owned(),
             mark,
             tree: snapshot.tree,
@@ -75,11 +78,13 @@ impl Point {
     }
 }
 
-/// A device and its points.
+/// A device of a machine, and its points.
 #[derive(Clone, Debug)]
 pub struct Device {
     /// Its identity.
     pub id: Uuid,
+    /// The machine.
+    pub host: String,
     /// What it was called at its newest point.
     pub name: String,
     /// Oldest first; never none.
@@ -87,6 +92,19 @@ pub struct Device {
 }
 
 impl Device {
+    /// How messages call it.
+    pub fn title(&self) -> String {
+        format!("{} ({} of {})", self.name, self.id, self.host)
+    }
+
+    /// Whether this is what the device is called: by name or identity, with its machine before that or not.
+    fn is_called(&self, wanted: &str) -> bool {
+        let is_named = |wanted: &str| self.name == wanted || Uuid::from_str(wanted) == Ok(self.id);
+        let on_host =
+            wanted.strip_prefix(&self.host).and_then(|rest| rest.strip_prefix(':')).is_some_and(is_named);
+        on_host || is_named(wanted)
+    }
+
     /// The newest point with a cursor.
     pub fn last_with_cursor(&self) -> Option<(&Point, Cursor)> {
         self.points.iter().rev().find_map(|point| Some((point, point.mark.cursor?)))
@@ -98,6 +116,11 @@ impl Device {
     }
 }
 
+/// The points of this device that this machine has made.
+pub fn of_device(devices: Vec<Device>, id: Uuid, host: &str) -> Option<Device> {
+    devices.into_iter().find(|device| device.id == id && device.host == host)
+}
+
 /// All devices that there are points of, in the order of their names.
 pub fn devices(snapshots: &[SnapshotFile]) -> Vec<Device> {
     group(snapshots.iter().filter_map(Point::of).collect())
@@ -107,30 +130,26 @@ fn group(mut points: Vec<Point>) -> Vec<Device> {
     points.sort_by_key(|point| (point.time, point.hex()));
     let mut devices: Vec<Device> = Vec::new();
     for point in points {
-        match devices.iter_mut().find(|device| device.id == point.mark.device) {
+        match devices.iter_mut().find(|device| device.id == point.mark.device && device.host == point.host) {
             Some(device) => {
                 device.name.clone_from(&point.name);
                 device.points.push(point);
             }
             None => {
-                let (id, name) = (point.mark.device, point.name.clone());
-                devices.push(Device { id, name, points: vec![point] });
+                let (id, host, name) = (point.mark.device, point.host.clone(), point.name.clone());
+                devices.push(Device { id, host, name, points: vec![point] });
             }
         }
     }
-    devices.sort_by(|a, b| (&a.name, a.id).cmp(&(&b.name, b.id)));
+    devices.sort_by(|a, b| (&a.name, a.id, &a.host).cmp(&(&b.name, b.id, &b.host)));
     devices
 }
 
 /// The device that is meant: by its name or its identity; the only one where none is named.
 pub fn choose(devices: Vec<Device>, wanted: Option<&str>) -> anyhow::Result<Device> {
     let all = listed(&devices);
-    let mut fitting: Vec<_> = devices
-        .into_iter()
-        .filter(|device| {
-            wanted.is_none_or(|wanted| device.name == wanted || Uuid::from_str(wanted) == Ok(device.id))
-        })
-        .collect();
+    let mut fitting: Vec<_> =
+        devices.into_iter().filter(|device| wanted.is_none_or(|wanted| device.is_called(wanted))).collect();
     match (fitting.len(), wanted) {
         (1, _) => Ok(fitting.remove(0)),
         (0, None) => bail!("there are no points yet"),
@@ -141,14 +160,14 @@ pub fn choose(devices: Vec<Device>, wanted: Option<&str>) -> anyhow::Result<Devi
         (_, None) => bail!("there is more than one device; pass --device NAME. There are {all}"),
         (_, Some(wanted)) => {
             bail!(
-                "there is more than one device that was called {wanted}; pass --device UUID. There are {all}"
+                "there is more than one device that was called {wanted}; pass --device HOST:NAME or HOST:UUID. There are {all}"
             )
         }
     }
 }
 
 fn listed(devices: &[Device]) -> String {
-    devices.iter().map(|device| format!("{} ({})", device.name, device.id)).collect::<Vec<_>>().join(", ")
+    devices.iter().map(Device::title).collect::<Vec<_>>().join(", ")
 }
 
 /// How a point is named.
@@ -252,6 +271,7 @@ mod tests {
         Point {
             snapshot: hex.parse().unwrap(),
             time: Timestamp::from_second(second).unwrap(),
+            host: "here".into(),
             name: name.into(),
             mark: Mark {
                 device: Uuid::from_u128(device),
@@ -299,7 +319,7 @@ mod tests {
     fn who_does_not_say_which_is_told_which_there_are() {
         for (wanted, says) in [
             (None, "more than one device; pass --device NAME. There are data (0000"),
-            (Some("root"), "more than one device that was called root; pass --device UUID"),
+            (Some("root"), "more than one device that was called root; pass --device HOST:NAME or HOST:UUID"),
             (Some("vol"), "there is no device vol; there are data"),
         ] {
             let error = choose(some(), wanted).unwrap_err().to_string();
@@ -308,6 +328,26 @@ mod tests {
         assert_eq!(choose(some(), Some(&Uuid::from_u128(3).to_string())).unwrap().points[0].id(), "beef0000");
         assert_eq!(choose(some(), Some("data")).unwrap().id, Uuid::from_u128(1));
         assert!(choose(Vec::new(), None).unwrap_err().to_string().contains("no points yet"));
+    }
+
+    #[test]
+    fn devices_of_cloned_machines_are_two() {
+        let mut clone = point(1, "data", 50, "c10e");
+        clone.host = "there".into();
+        let devices = group(vec![point(1, "data", 40, "0419"), clone]);
+        assert_eq!(devices.len(), 2);
+        let called = |wanted: &str| {
+            choose(devices.clone(), Some(wanted)).map(|device| device.points[0].id()[..4].to_owned())
+        };
+        let error = called("data").unwrap_err().to_string();
+        assert!(error.contains("pass --device HOST:NAME") && error.contains(" of there)"), "{error}");
+        assert_eq!(called("there:data").unwrap(), "c10e");
+        assert_eq!(called(&format!("here:{}", Uuid::from_u128(1))).unwrap(), "0419");
+        assert!(called("elsewhere:data").is_err());
+        let id =
+            |host: &str| of_device(devices.clone(), Uuid::from_u128(1), host).map(|it| it.points[0].id());
+        assert_eq!(id("there").as_deref(), Some("c10e0000"));
+        assert_eq!(id("elsewhere"), None);
     }
 
     #[test]

@@ -6,11 +6,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Context, bail};
+use anyhow::anyhow;
 use rustic_core::repofile::{BlobType, IndexFile};
 use rustic_core::{BlobId, FileType, TreeId};
+use thiserror::Error;
 
-use super::failure::failure;
+use super::failure::text;
 use super::open::Writable;
 use super::witness::Witness;
 
@@ -31,7 +32,7 @@ pub fn check(
         if Some(new) == old || !seen.insert(new) {
             continue;
         }
-        let tree = repository.get_tree(&new).map_err(failure).context(GONE)?;
+        let tree = repository.get_tree(&new).map_err(|e| anyhow!(Gone).context(text(&e)))?;
         // Where it cannot be read, nothing is known to be there.
         let before: BTreeMap<_, _> = old
             .and_then(|old| repository.get_tree(&old).ok())
@@ -72,9 +73,14 @@ fn look_up(repository: &Writable, witness: &Witness, wanted: BTreeSet<BlobId>) -
     })?;
     match missing.len() {
         0 => Ok(()),
-        count => bail!("{GONE}: {count} chunks are missing"),
+        count => Err(anyhow!(Gone).context(format!("{count} chunks are missing"))),
     }
 }
 
-const GONE: &str = "the repository was pruned while this backup ran, and what it had uploaded, or counted upon, has gone; no snapshot was \
-                    added, the next backup uploads what is missing";
+/// What a snapshot needs has gone.
+#[derive(Debug, Error)]
+#[error(
+    "the repository was pruned while this backup ran, and what it had uploaded, or counted upon, has gone; no snapshot was added, the next \
+     backup uploads what is missing"
+)]
+pub struct Gone;

@@ -15,6 +15,7 @@ use rustic_core::{OpenStatus, PruneOptions, Repository};
 
 use super::failure::failure;
 use super::points::{Device, Point};
+use crate::device::failpoint;
 use crate::report;
 use crate::repository::retention::{Keep, kept};
 
@@ -68,6 +69,9 @@ pub fn forget(repository: &Repository<OpenStatus>, points: &[&Point]) -> anyhow:
     repository.delete_snapshots(&ids).map_err(failure).context(MAY_NOT)
 }
 
+/// How often at most, where each time backups have ended meanwhile.
+const ROUNDS: usize = 5;
+
 const MAY_NOT: &str = "cannot delete snapshots; where this machine may only add to the repository, run era prune on one that may \
                        delete from it, too";
 
@@ -80,17 +84,25 @@ pub fn free(repository: &Repository<OpenStatus>) -> anyhow::Result<Freed> {
     let listed = || -> anyhow::Result<BTreeSet<SnapshotId>> {
         Ok(repository.list::<SnapshotId>().map_err(failure).context(what)?.collect())
     };
-    let before = listed()?;
-    let plan = repository.prune_plan(&options).map_err(failure).context(what)?;
-    // What a snapshot needs that was left out of a list would be taken for unneeded.
-    let after = listed()?;
-    if !before.is_subset(&after) {
-        bail!("{what}: snapshots went meanwhile, or are not listed each time");
+    let mut freed = Freed::default();
+    for _ in 0..ROUNDS {
+        let before = listed()?;
+        let plan = repository.prune_plan(&options).map_err(failure).context(what)?;
+        // What a snapshot needs that was left out of a list would be taken for unneeded.
+        let planned = listed()?;
+        if !before.is_subset(&planned) {
+            bail!("{what}: snapshots went meanwhile, or are not listed each time");
+        }
+        let stats = &plan.stats;
+        let size = stats.size_sum();
+        freed.removed_bytes += stats.size_to_delete.remove;
+        freed.marked_bytes = size.remove + stats.size_unref;
+        failpoint::reach("restic-pruning");
+        repository.prune(&options, plan).map_err(failure).context(what)?;
+        // A backup that has ended meanwhile may need what was marked just now: with its snapshot listed, that is taken back.
+        if listed()?.is_subset(&before) {
+            break;
+        }
     }
-    let stats = &plan.stats;
-    let size = stats.size_sum();
-    let freed =
-        Freed { removed_bytes: stats.size_to_delete.remove, marked_bytes: size.remove + stats.size_unref };
-    repository.prune(&options, plan).map_err(failure).context(what)?;
     Ok(freed)
 }

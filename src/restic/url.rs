@@ -4,11 +4,10 @@
 //! | URL | where |
 //! | --- | --- |
 //! | `/path`, `local:/path` | a directory here |
-//! | `sftp:user@host:/path`, `sftp://user@host:port//path` | a directory of another machine, by ssh |
 //! | `rest:http://host:8000/path` | restic's REST server |
 //! | `s3:https://host/bucket/path`, `s3:host/bucket/path` | S3, or what speaks its protocol |
 //! | `b2:bucket:path`, `azure:container:/path`, `gs:bucket:/path` | Backblaze, Azure, Google Cloud |
-//! | `rclone:remote:path` | whatever rclone reaches |
+//! | `rclone:remote:path` | whatever rclone reaches, SFTP too |
 //!
 //! Credentials come from the environment, as restic's. What is in a URL is masked wherever the URL is printed.
 
@@ -34,6 +33,13 @@ const RETRIES_VARIABLE: &str = "ERA_STORAGE_RETRIES";
 /// How long one request may take, that of a pack of data included.
 const TIMEOUT: &str = "PT10M";
 
+/// What serves whatever rclone reaches: it ends with this program, whatever ends that.
+const RCLONE: &str = "setpriv --pdeathsig KILL rclone serve restic --addr localhost:0";
+
+/// What there is for SFTP counts a file as written whose writes have failed, as on a disk that is full.
+const SFTP: &str = "SFTP is reached by rclone: rclone::sftp,host=HOST,user=USER,key_file=KEY,known_hosts_file=FILE:/PATH, or \
+                    rclone:NAME:/PATH with a remote of rclone's configuration";
+
 /// Where a repository is.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Url {
@@ -52,11 +58,6 @@ impl Url {
     /// Its path, where it is a directory of this machine.
     pub fn directory(&self) -> Option<&str> {
         self.repository.strip_prefix("local:")
-    }
-
-    /// Whether ssh is started to reach it.
-    pub fn is_sftp(&self) -> bool {
-        self.repository == "opendal:sftp"
     }
 }
 
@@ -110,13 +111,13 @@ fn parse(text: &str, variables: Variables) -> anyhow::Result<Url> {
         "local" => Ok(Target::new(format!("local:{rest}"), rest)),
         "rest" => Ok(Target::new(format!("rest:{rest}"), rest)),
         "rclone" => Ok(Target::new(format!("rclone:{rest}"), rest)),
-        "sftp" => sftp(rest),
+        "sftp" => Err(anyhow!(SFTP)),
         "s3" => s3(rest, variables),
         "b2" => b2(rest, variables),
         "azure" => azure(rest, variables),
         "gs" => gs(rest, variables),
         other => Err(anyhow!(
-            "{other} is no kind of repository; those are a path, sftp:, rest:, s3:, b2:, azure:, gs: and rclone:"
+            "{other} is no kind of repository; those are a path, rest:, s3:, b2:, azure:, gs: and rclone:"
         )),
     };
     // In one line, as that is what is printed of an argument; the URL as it was written may have a password.
@@ -127,6 +128,9 @@ fn parse(text: &str, variables: Variables) -> anyhow::Result<Url> {
     target.set("retry", retries(variables)?);
     if matches!(scheme, "rest" | "rclone") {
         target.set("timeout", TIMEOUT);
+    }
+    if scheme == "rclone" {
+        target.set("rclone-command", RCLONE);
     }
     if scheme == "rest" {
         rest_credentials(&mut target, variables)?;
@@ -177,30 +181,6 @@ impl Target {
         }
         Ok(is_set)
     }
-}
-
-/// `user@host:path`, or `//user@host:port/path` where the path is relative to the home, and absolute after another slash.
-fn sftp(rest: &str) -> anyhow::Result<Target> {
-    let what = || "is not of the form sftp:USER@HOST:/PATH or sftp://USER@HOST:PORT//PATH";
-    let (endpoint, path) = match rest.strip_prefix("//") {
-        Some(url) => {
-            let (host, path) = url.split_once('/').with_context(what)?;
-            (format!("ssh://{host}"), path)
-        }
-        None => {
-            let (host, path) = rest.split_once(':').with_context(what)?;
-            (host.to_owned(), path)
-        }
-    };
-    if endpoint.is_empty() || endpoint.starts_with('-') || path.is_empty() {
-        bail!(what());
-    }
-    let mut target = Target::new("opendal:sftp".into(), rest);
-    target.set("endpoint", endpoint);
-    target.set("root", path);
-    // As ssh is set up.
-    target.set("known_hosts_strategy", "strict");
-    Ok(target)
 }
 
 /// `[https://]host[:port]/bucket[/path]`.
@@ -361,7 +341,7 @@ mod tests {
 
     fn told(text: &str) -> (String, Vec<String>) {
         let url = parsed(text).unwrap();
-        let hidden = ["retry", "timeout", "known_hosts_strategy"];
+        let hidden = ["retry", "timeout", "rclone-command"];
         let options = url.options.iter().filter(|(name, _)| !hidden.contains(&name.as_str()));
         (url.repository, options.map(|(name, value)| format!("{name}={value}")).collect())
     }
@@ -392,9 +372,7 @@ mod tests {
         );
         assert!(told("s3:host:9000/bucket").1.contains(&"endpoint=https://host:9000".to_owned()));
         assert!(told("s3:http://127.0.0.1:9/b").1.contains(&"root=/".to_owned()));
-        assert_eq!(told("sftp:me@host:/srv/r").1, ["endpoint=me@host", "root=/srv/r"]);
-        assert_eq!(told("sftp://me@host:2222//srv/r").1, ["endpoint=ssh://me@host:2222", "root=/srv/r"]);
-        assert_eq!(told("sftp:host:r").1, ["endpoint=host", "root=r"]);
+        assert_eq!(told("rclone::sftp,host=h,user=u:/r").0, "rclone::sftp,host=h,user=u:/r");
         assert_eq!(told("gs:bucket:/r").1, ["bucket=bucket", "root=/r"]);
         assert!(told("b2:bucket:r").1.contains(&"root=/r".to_owned()));
         assert!(told("azure:c:/").1.contains(&"endpoint=https://acc.blob.core.windows.net".to_owned()));
@@ -402,17 +380,8 @@ mod tests {
 
     #[test]
     fn what_is_none() {
-        for bad in [
-            "",
-            "swift:x:/",
-            "s3:",
-            "s3:host",
-            "s3:ftp://host/b",
-            "sftp:host",
-            "sftp:-oX=y:/r",
-            "b2:",
-            "gs::/x",
-        ] {
+        for bad in ["", "swift:x:/", "s3:", "s3:host", "s3:ftp://host/b", "sftp:me@host:/r", "b2:", "gs::/x"]
+        {
             assert!(parsed(bad).is_err(), "{bad}");
         }
         let e = parse("b2:bucket:x", &|_| Ok(None)).unwrap_err().to_string();

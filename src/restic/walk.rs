@@ -27,7 +27,7 @@ use super::zeros::Zeros;
 /// The tree of the snapshot before is not what it should be: it cannot be the parent of another.
 #[derive(Debug, Error)]
 #[error("the snapshot before is damaged: {0}")]
-pub struct Unfit(String);
+pub struct Unfit(pub String);
 
 /// What was handed over in a pass.
 #[derive(Clone, Copy, Debug, Default)]

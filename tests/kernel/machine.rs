@@ -22,7 +22,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::{prerequisites, processor::Processor, scenario::Scenario, work_dir::WorkDir};
 
-const MEMORY_MIB: u64 = 512;
+const MEMORY_MIB: u64 = 768;
 
 /// Without it each boot measures for most of a second which way of computing RAID 6 is the fastest.
 pub const NO_BENCHMARK: &str = "initcall_blacklist=raid6_select_algo";

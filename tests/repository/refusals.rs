@@ -108,8 +108,9 @@ fn mounts_where_they_cannot_be() {
     bench.run(&["mount", "REPO", "nowhere"], b"", None).expect_error("nowhere: is not there");
     bench.run(&["mount", "REPO", "REPO/image"], b"", None).expect_error("is not a directory");
     bench.run(&["mount", "--foreground", "REPO", "REPO"], b"", None).expect_error("is not empty");
-    bench.run(&["mount", "REPO@x", "REPO"], b"", None).expect_error("is no point");
-    bench.run(&["mount", "nothing", "REPO"], b"", None).expect_error("nothing: there is no repository");
+    std::fs::create_dir(bench.path().with_file_name("empty")).unwrap();
+    bench.run(&["mount", "REPO@x", "empty"], b"", None).expect_error("is no point");
+    bench.run(&["mount", "nothing", "empty"], b"", None).expect_error("nothing: there is no repository");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::bench::Bench;
 use crate::device::{Device, MIB};
+use crate::made;
 use crate::servers::{SECRET, Server};
 
 /// What programs need to reach moto, which takes every key.
@@ -57,7 +58,7 @@ fn rest() {
 
 #[test]
 fn rest_that_only_adds() {
-    let server = Server::rest(true);
+    let server = Server::rest_made(true);
     let bench = Bench::at(format!("rest:http://me:{SECRET}@127.0.0.1:{}/", server.port), &[]);
     let mut device = Device::new(8 * MIB);
     for segment in 0..3 {
@@ -85,38 +86,62 @@ fn rest_that_only_adds() {
 
 #[test]
 fn s3() {
-    let server = Server::s3();
-    let bench = Bench::at(format!("s3:http://127.0.0.1:{}/bucket/some/path", server.port), &keys());
+    let server = Server::s3_made();
+    let bench = Bench::at(format!("s3:http://127.0.0.1:{}/bucket/r", server.port), &keys());
     serves(&bench);
     bench.ok(&["prune", &bench.url(), "--keep-last", "1"]);
     assert_eq!(bench.ids().len(), 1);
 }
 
-#[test]
-fn sftp() {
-    let server = Server::sftp();
-    let repository = server.dir.path().join("repository");
-    let bench = Bench::at(format!("sftp:backup:{}", repository.display()), &[server.path()]);
-    // A host that is another one than ssh knows is refused.
-    server.know(false);
-    let run = bench.try_receive(&Device::new(MIB).full());
-    run.expect_error("restic:sftp:backup:");
-    assert!(!repository.exists());
-    server.know(true);
-    serves(&bench);
-    // The daemons that reach the server end with the programs.
-    let config = server.dir.path().join("client").display().to_string();
-    let clients = || {
-        let processes = fs::read_dir("/proc").unwrap().flatten();
-        let line = |process: fs::DirEntry| fs::read(process.path().join("cmdline")).unwrap_or_default();
-        let lines = processes.map(|process| String::from_utf8_lossy(&line(process)).replace('\0', " "));
-        lines.filter(|line| line.contains(&config)).collect::<Vec<_>>()
-    };
-    for _ in 0..600 {
-        if clients().is_empty() {
+/// Processes that know the server's key.
+fn clients(server: &Server) -> Vec<String> {
+    let key = server.dir.path().join("key").display().to_string();
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let line = |process: fs::DirEntry| fs::read(process.path().join("cmdline")).unwrap_or_default();
+    let lines = processes.map(|process| String::from_utf8_lossy(&line(process)).replace('\0', " "));
+    lines.filter(|line| line.starts_with("rclone") && line.contains(&key)).collect()
+}
+
+fn wait_until(is_so: impl Fn() -> bool) {
+    for _ in 0..1200 {
+        if is_so() {
             return;
         }
         thread::sleep(Duration::from_millis(50));
     }
-    panic!("{:?}", clients());
+    panic!("it is not so after a minute");
+}
+
+#[test]
+fn sftp_by_rclone() {
+    let server = Server::sftp();
+    let bench = Bench::at(server.sftp_place(), &[("RCLONE_CONFIG", bench_file(&server))]);
+    // A host that is another one than is known is refused.
+    server.know(false);
+    let run = bench.try_receive(&Device::new(MIB).full());
+    run.expect_error("rclone");
+    let repository = server.dir.path().join("repository");
+    assert!(!repository.exists());
+    server.know(true);
+    made::make(&repository);
+    serves(&bench);
+    assert_eq!(clients(&server), [""; 0]);
+    // Killed, it leaves nobody behind either.
+    let mut child = bench.era(&["receive", "--name", "vol", &bench.url()]).spawn().unwrap();
+    wait_until(|| !clients(&server).is_empty());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    wait_until(|| clients(&server).is_empty());
+}
+
+#[test]
+fn sftp_of_its_own_is_refused_with_the_way_to_it() {
+    let bench = Bench::at("sftp:me@host:/srv/restic".into(), &[]);
+    bench
+        .try_receive(&Device::new(MIB).full())
+        .expect_error("SFTP is reached by rclone: rclone::sftp,host=HOST");
+}
+
+fn bench_file(server: &Server) -> String {
+    server.dir.path().join("no-configuration").display().to_string()
 }

@@ -173,7 +173,8 @@ impl Bench {
     /// A snapshot's image, as the manual says that restic gives it.
     #[track_caller]
     pub fn dumped(&self, snapshot: &str) -> Vec<u8> {
-        let tar = self.output(&["dump", "--path", "/vol.img", snapshot, "/vol.img"]);
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap().trim().to_owned();
+        let tar = self.output(&["dump", "--host", &host, "--path", "/vol.img", snapshot, "/vol.img"]);
         let path = self.dir.path().join("dump.tar");
         std::fs::write(&path, tar).unwrap();
         let output = Command::new("tar").arg("xOf").arg(&path).output().unwrap();

@@ -32,7 +32,7 @@ impl Reached {
     }
 
     fn rest() -> Self {
-        Self::new(Server::rest_made(), |port| format!("rest:http://me:{SECRET}@127.0.0.1:{port}/"))
+        Self::new(Server::rest_made(false), |port| format!("rest:http://me:{SECRET}@127.0.0.1:{port}/"))
     }
 
     fn s3() -> Self {

@@ -9,11 +9,11 @@ use crate::bench::Bench;
 use crate::device::{Device, MIB};
 
 const CONFIG: &[u8] = include_bytes!("made/config");
-const KEY: &[u8] = include_bytes!("made/5fbcf67026a82175e12449c9310d98c15da4aabe88e8296da58c595bd39a7059");
+const KEY: &[u8] = include_bytes!("made/aee4b9fe10beb6124b7b83795ed20866b088685a5b827a7a1b0aa37f05855259");
 
 /// Its files, with their paths in it.
 pub const FILES: [(&str, &[u8]); 2] =
-    [("keys/5fbcf67026a82175e12449c9310d98c15da4aabe88e8296da58c595bd39a7059", KEY), ("config", CONFIG)];
+    [("keys/aee4b9fe10beb6124b7b83795ed20866b088685a5b827a7a1b0aa37f05855259", KEY), ("config", CONFIG)];
 
 /// Puts it into a directory, where there is none yet.
 pub fn make(repository: &Path) {

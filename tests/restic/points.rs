@@ -80,18 +80,19 @@ fn of_several_devices_one_must_be_named() {
     let text = bench.ok(&["points", &url]);
     assert!(text.contains("root (") && text.contains("vol ("), "{text}");
     assert_eq!(bench.ok(&["points", &url, "--device", "vol"]).lines().count(), 3);
+    let host = devices[0]["host"].as_str().unwrap();
+    assert_eq!(bench.ok(&["points", &url, "--device", &format!("{host}:root")]).lines().count(), 2);
+    let mountpoint = bench.path("mountpoint");
+    std::fs::create_dir(&mountpoint).unwrap();
     for args in [
         &["restore", &url, &target][..],
-        &["mount", &url, &bench.path("")],
+        &["mount", &url, &mountpoint],
         &["prune", &url, "--keep-last", "1"],
         &["points", &url, "--cursor"],
     ] {
         let run = bench.run(args);
         assert_eq!(run.code, Some(2), "{args:?}");
-        // mount looks at the directory first.
-        if args[0] != "mount" {
-            assert!(run.stderr.contains("pass --device NAME. There are root (0000"), "{}", run.stderr);
-        }
+        assert!(run.stderr.contains("pass --device NAME. There are root (0000"), "{}", run.stderr);
     }
     assert!(!std::fs::exists(&target).unwrap());
     for (name, image) in [("vol", &vol), ("root", &root), ("00000000-0000-0000-0000-0000000000d2", &root)] {

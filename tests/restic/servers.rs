@@ -5,7 +5,6 @@
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -70,13 +69,13 @@ impl Server {
     }
 
     /// What `rclone serve restic` serves, with a repository there.
-    pub fn rest_made() -> Self {
-        let server = Self::rest(false);
+    pub fn rest_made(append_only: bool) -> Self {
+        let server = Self::rest(append_only);
         made::make(&server.dir.path().join("files"));
         server
     }
 
-    /// An sshd, and a program `ssh` in `bin` that reaches it as the host `backup`, whose key is known.
+    /// An sshd, whose host key the client knows.
     pub fn sftp() -> Self {
         let sshd = find("sshd").expect("sshd is installed: apt-get install openssh-server");
         let server = Self::start(sshd.to_str().unwrap(), |command, port, dir| {
@@ -99,19 +98,7 @@ impl Server {
             fs::write(dir.join("server"), said).unwrap();
             command.args(["-D", "-e", "-f"]).arg(dir.join("server"));
         });
-        let (dir, port) = (server.dir.path(), server.port);
-        let at = dir.display();
-        let client = format!(
-            "HostName 127.0.0.1\nHostKeyAlias backup\nPort {port}\nIdentityFile {at}/key\nIdentitiesOnly yes\n\
-             IdentityAgent none\nBatchMode yes\nUserKnownHostsFile {at}/known\nGlobalKnownHostsFile /dev/null\n"
-        );
-        fs::write(dir.join("client"), client).unwrap();
         server.know(true);
-        let ssh = find("ssh").expect("ssh is installed: apt-get install openssh-client");
-        fs::create_dir(dir.join("bin")).unwrap();
-        let wrapper = dir.join("bin/ssh");
-        fs::write(&wrapper, format!("#!/bin/sh\nexec {} -F {at}/client \"$@\"\n", ssh.display())).unwrap();
-        fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755)).unwrap();
         server
     }
 
@@ -119,13 +106,18 @@ impl Server {
     pub fn know(&self, right: bool) {
         let key =
             fs::read_to_string(self.dir.path().join(if right { "host.pub" } else { "key.pub" })).unwrap();
-        fs::write(self.dir.path().join("known"), format!("backup {key}")).unwrap();
+        fs::write(self.dir.path().join("known"), format!("[127.0.0.1]:{} {key}", self.port)).unwrap();
     }
 
-    /// The environment in which `ssh` reaches the sshd.
-    pub fn path(&self) -> (&'static str, String) {
-        let path = std::env::var("PATH").unwrap();
-        ("PATH", format!("{}:{path}", self.dir.path().join("bin").display()))
+    /// A directory there, as rclone is told of it.
+    pub fn sftp_place(&self) -> String {
+        let user = Command::new("id").arg("-un").output().unwrap().stdout;
+        let (user, at) = (String::from_utf8(user).unwrap(), self.dir.path().display());
+        format!(
+            "rclone::sftp,host=127.0.0.1,port={},user={},key_file={at}/key,known_hosts_file={at}/known:{at}/repository",
+            self.port,
+            user.trim()
+        )
     }
 
     fn start(program: &str, prepare: impl Fn(&mut Command, u16, &Path)) -> Self {

@@ -19,8 +19,10 @@ use crate::streams;
 use crate::work::Work;
 
 const RSYNC: &str = "rsync --inplace --no-whole-file FILE MIRROR";
-const BORG_AGAIN: &str = "borg create -C none --files-cache disabled ::{utcnow} FILE";
-const RESTIC_AGAIN: &str = "restic backup --compression off --force FILE";
+pub const BORG_FIRST: &str = "borg init --make-parent-dirs -e none ; borg create -C none ::1 FILE";
+pub const BORG_AGAIN: &str = "borg create -C none --files-cache disabled ::{utcnow} FILE";
+pub const RESTIC_FIRST: &str = "restic init ; restic backup --compression off FILE";
+pub const RESTIC_AGAIN: &str = "restic backup --compression off --force FILE";
 
 pub fn first(data: &Data) -> anyhow::Result<Entry> {
     let names = with_list_of_all(data, data.bytes())?;
@@ -30,8 +32,8 @@ pub fn first(data: &Data) -> anyhow::Result<Entry> {
         .command("cp --sparse=always FILE OUT ; sync OUT")
         .command("era_copy --format 2 1024 FILE < LIST | era_apply OUT")
         .command("rsync --inplace FILE OUT ; sync OUT")
-        .command("borg init --make-parent-dirs -e none ; borg create -C none ::1 FILE")
-        .command("restic init ; restic backup --compression off FILE");
+        .command(BORG_FIRST)
+        .command(RESTIC_FIRST);
     Ok(Entry::Work(work))
 }
 
@@ -57,10 +59,7 @@ pub fn again(data: &Data) -> anyhow::Result<Entry> {
     data.prepare("era receive REPO < FULL ; cp FILE MIRROR ; sync MIRROR", &names)?;
     std::fs::remove_file(path("full"))?;
     let names = others(&names, &path("others"), data);
-    for (program, command) in [
-        ("borg", "borg init --make-parent-dirs -e none ; borg create -C none ::1 FILE"),
-        ("restic", "restic init"),
-    ] {
+    for (program, command) in [("borg", BORG_FIRST), ("restic", "restic init")] {
         if names.has_program(program) {
             data.prepare(command, &others(&names, &path("others"), data))?;
         }
@@ -87,7 +86,7 @@ pub fn again(data: &Data) -> anyhow::Result<Entry> {
 }
 
 /// Where other programs find their repository, and what they would ask for.
-fn others(names: &Names, at: &std::path::Path, data: &Data) -> Names {
+pub fn others(names: &Names, at: &std::path::Path, data: &Data) -> Names {
     names
         .with_variable("BORG_REPO", at.join("borg"))
         .with_variable("BORG_BASE_DIR", data.dir().join("borg"))

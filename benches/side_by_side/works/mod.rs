@@ -4,9 +4,10 @@
 pub mod compressed;
 mod disk_to_disk;
 mod flat;
-mod instead;
+pub mod instead;
 mod metadata;
 pub mod repository;
+pub mod restic;
 mod scattered;
 mod whole;
 mod zeros;
@@ -41,7 +42,7 @@ pub enum Entry {
 pub type Make = fn(&Data) -> anyhow::Result<Entry>;
 
 /// Each with the word that chooses it.
-pub const ALL: [(&str, Make); 24] = [
+pub const ALL: [(&str, Make); 26] = [
     ("file", whole::file),
     ("block-device", whole::block_device),
     ("pipe", whole::pipe),
@@ -66,6 +67,8 @@ pub const ALL: [(&str, Make); 24] = [
     ("flat-changed", flat::changed),
     ("flat-copy", flat::copied),
     ("flat-receive", flat::received),
+    ("restic-next", restic::again),
+    ("restic-flat", restic::flat),
 ];
 
 /// The words that choose works.

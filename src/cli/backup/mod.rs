@@ -17,11 +17,11 @@ use crate::remote::place::{SourcePlace, Target, TargetPlace};
 #[cfg(feature = "restic")]
 use crate::remote::restic;
 use crate::remote::routine::Routine;
-use crate::remote::stopping;
 use crate::remote::work::Work;
 use crate::report::{self, When};
 #[cfg(feature = "restic")]
 use crate::restic::url::Url;
+use crate::stopping;
 
 const EXAMPLES: &str = "\
 Examples:

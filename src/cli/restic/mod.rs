@@ -43,6 +43,7 @@ pub(super) use crate::restic::url::Url;
 pub(super) enum Url {}
 
 /// What is asked of `era points`.
+#[cfg_attr(not(feature = "restic"), expect(dead_code, reason = "no repository of restic's is ever asked"))]
 pub(super) struct Question<'a> {
     /// The device, where only one is meant.
     pub(super) device: Option<&'a str>,

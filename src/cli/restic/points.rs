@@ -22,6 +22,7 @@ use crate::stream::{Consistency, Kind};
 struct Report<'a> {
     cursor: Option<String>,
     device: uuid::Uuid,
+    host: &'a str,
     name: &'a str,
     /// Changes are kept in segments, whatever the size of dm-era's blocks.
     block_size_bytes: u64,
@@ -74,7 +75,7 @@ pub(crate) fn points(place: &Place, question: &Question) -> anyhow::Result<bool>
         if question.json {
             print_json(&report(device))?;
         } else {
-            let title = (devices.len() > 1).then(|| format!("{} ({})\n", device.name, device.id));
+            let title = (devices.len() > 1).then(|| format!("{}\n", device.title()));
             let rows: Vec<_> = device.points.iter().map(row).collect();
             let table = describe(&rows, Held::Added, Timestamp::now(), &Terminal::stdout(None));
             write!(out, "{}{table}", title.unwrap_or_default()).context("cannot write to stdout")?;
@@ -101,6 +102,7 @@ fn report(device: &Device) -> Report<'_> {
     Report {
         cursor: cursor_of(device),
         device: device.id,
+        host: &device.host,
         name: &device.name,
         block_size_bytes: last.map_or(0, |point| point.mark.segment_bytes),
         device_bytes: last.map_or(0, |point| point.mark.device_bytes),

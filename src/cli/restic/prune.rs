@@ -5,6 +5,7 @@ use anyhow::{Context, bail};
 use jiff::tz::TimeZone;
 
 use super::place::{Place, open_and_list};
+use crate::device::failpoint;
 use crate::report;
 use crate::repository::retention::Keep;
 use crate::restic::points::choose;
@@ -16,6 +17,7 @@ pub(crate) fn prune(place: &Place, device: Option<&str>, keep: &Keep, dry_run: b
             "a point is named; era prune takes away what the --keep options do not keep: name the repository alone"
         );
     }
+    failpoint::arm();
     let (opened, devices) = open_and_list(&place.url)?;
     let name = || opened.name.clone();
     let device = choose(devices, device).with_context(name)?;

@@ -12,6 +12,7 @@ use crate::cli::restore::{Args, is_within, open_target, told};
 use crate::cli::rewind::{self, Newest};
 use crate::report::{Progress, When};
 use crate::repository::Geometry;
+use crate::restic::backup::host;
 use crate::restic::image::Image;
 use crate::restic::points::{Which, find};
 use crate::restic::restore::{Only, restore as write_point};
@@ -33,6 +34,13 @@ pub(crate) fn restore(place: &Place, args: &Args) -> anyhow::Result<()> {
     let explain = || interrupt::explain(format!("{}: is incomplete", args.target.display()));
     let name = || args.target.display().to_string();
     let restored = if args.only_changed {
+        if device.host != host()? {
+            bail!(
+                "{} was backed up by {}, so that its newest point says nothing of a device here; restore without --only-changed",
+                device.name,
+                device.host
+            );
+        }
         let last = device.last_with_cursor();
         let newest = Newest { device: device.id, cursor: last.map(|(_, cursor)| cursor) };
         let geometry = Geometry::new(device_bytes, UNIT_BYTES)?;

@@ -16,8 +16,9 @@ use crate::remote::peer::Reach;
 use crate::remote::place::SourcePlace;
 use crate::report;
 use crate::repository::Geometry;
+use crate::restic::backup::host;
 use crate::restic::check::{Damage, check_points, check_repository};
-use crate::restic::points::{Device, choose};
+use crate::restic::points::{choose, of_device};
 use crate::units::MAX_UNIT_BYTES;
 
 #[derive(Serialize)]
@@ -67,9 +68,9 @@ fn verify_alone(place: &Place, args: &Args) -> anyhow::Result<bool> {
             "{name}: {points} points, nothing is missing; whether the data are as they were, --read-data tells"
         )),
         (n, _) => report::note(format_args!(
-            "{name}: {n} damages in {points} points; increments take over what did not change and do not look at it: restic \
-             repair index and restic repair packs take what is lost from the index, and era backup --full then uploads what the \
-             device still has of it"
+            "{name}: {n} damages in {points} points; increments take over what did not change and do not look at it: remove \
+             the damaged files, and run restic repair index, before restic 0.15 restic rebuild-index, so that the index has nothing of \
+             them; era backup --full then uploads what the device still has of it"
         )),
     }
     Ok(count == 0)
@@ -101,8 +102,11 @@ fn verify_with(place: &Place, args: &Args, source: &SourcePlace) -> anyhow::Resu
     let identity = tracked.device;
     // What is started takes the lock itself.
     drop(tracked);
-    let device = of_device(devices, identity).with_context(|| {
-        format!("{name}: there are no points of {} ({identity}); make a backup first", source.name)
+    let device = of_device(devices, identity, &host()?).with_context(|| {
+        format!(
+            "{name}: there are no points of {} ({identity}) that this machine made; make a backup first",
+            source.name
+        )
     })?;
     let Some((point, cursor)) = device.last_with_cursor() else {
         bail!("{name}: no point of {} has a cursor; make a backup first", device.name);
@@ -115,8 +119,4 @@ fn verify_with(place: &Place, args: &Args, source: &SourcePlace) -> anyhow::Resu
     let outcome = Outcome { name: &name, geometry, audit: &compared.audit };
     tell_compared(args.json, &outcome)?;
     Ok(compared.audit.differing == 0)
-}
-
-fn of_device(devices: Vec<Device>, identity: uuid::Uuid) -> Option<Device> {
-    devices.into_iter().find(|device| device.id == identity)
 }

@@ -5,7 +5,7 @@
 # needs: strip
 # time limit: 400
 
-data=$(new_disk data 64M)
+data=$(new_disk data 128M)
 meta=$(new_disk meta 16M)
 make_root "$data"
 uuid=$(blkid -po value -s UUID "$data")

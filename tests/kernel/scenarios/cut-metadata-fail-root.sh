@@ -3,7 +3,7 @@
 # it is suspended: the sender, or its guardian, takes dm-era out, the root lives on, and is tracked again.
 # needs: strip
 
-data=$(new_disk vol-data 64M)
+data=$(new_disk vol-data 128M)
 disk=$(new_disk vol-meta 32M)
 meta=/dev/mapper/mdisk
 dmsetup create mdisk --table "0 $(sectors_of "$disk") linear $disk 0"

@@ -4,7 +4,7 @@
 # needs: strip
 # time limit: 400
 
-create_stack vol 64M 32M
+create_stack vol 128M 32M
 make_root /dev/mapper/vol
 place=("${in_root[@]}")
 start_writer_in_root

@@ -4,7 +4,7 @@
 # time limit: 300
 # needs: restic
 
-export RESTIC_PASSWORD=secret RESTIC_REPOSITORY=/run/host/repository XDG_CACHE_HOME=/run/cache
+export RESTIC_REPOSITORY=/run/host/repository
 repository=restic:/run/host/repository
 
 snapshots() {
@@ -34,6 +34,7 @@ assert_exit 2 era backup root@host:vol $repository --init
 assert_message "run .era backup vol"
 [ ! -e /run/host/repository/config ] || fail "a repository was made"
 
+make_restic_repository /run/host/repository
 start_writer /run/mnt
 back_up_restic --init
 grep -q "everything is read.*no snapshot of this device" said || fail "$(<said)"

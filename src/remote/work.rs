@@ -57,6 +57,7 @@ impl Work {
 
     /// Finds out whether it can be done at all, old points taken away included.
     pub fn check(&self, lets_go: bool) -> anyhow::Result<()> {
+        #[cfg_attr(not(feature = "restic"), expect(clippy::infallible_destructuring_match))]
         let job = match self {
             Work::Directory(job) => job,
             #[cfg(feature = "restic")]

@@ -3,7 +3,6 @@
 
 use std::convert::Infallible;
 use std::ffi::OsStr;
-use std::path::PathBuf;
 
 use super::{Question, url_of};
 use crate::cli::{restore, verify};
@@ -28,10 +27,7 @@ pub(in crate::cli) fn restore(place: &Place, _: &restore::Args) -> anyhow::Resul
     match *place {}
 }
 
-pub(in crate::cli) fn files(
-    place: &Place,
-    _: Option<&str>,
-) -> anyhow::Result<(Box<dyn PointFiles>, PathBuf)> {
+pub(in crate::cli) fn files(place: &Place, _: Option<&str>) -> anyhow::Result<(Box<dyn PointFiles>, String)> {
     match *place {}
 }
 

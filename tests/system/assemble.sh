@@ -87,15 +87,15 @@ dracut initrd-dracut ""
 dracut initrd-dracut-systemd "systemd systemd-initrd dracut-systemd"
 mv eratab root/etc/eratab
 
-truncate -s 800M "$disk"
+truncate -s 950M "$disk"
 sfdisk -q "$disk" <<END
 label: gpt
-start=2048, size=1126400, uuid=${part}1
+start=2048, size=1433600, uuid=${part}1
 size=393216, uuid=${part}2
-start=1521664, size=65536, uuid=${part}3
+start=1828864, size=65536, uuid=${part}3
 size=32768, uuid=${part}4
 END
-mke2fs -q -t ext4 -U $uuid -E offset=1048576,lazy_itable_init=0 -d root "$disk" 550M
+mke2fs -q -t ext4 -U $uuid -E offset=1048576,lazy_itable_init=0 -d root "$disk" 700M
 mkdir -p data/by-name
-mke2fs -q -t ext4 -U $data_uuid -E offset=$((1521664 * 512)),lazy_itable_init=0 -d data "$disk" 32M
+mke2fs -q -t ext4 -U $data_uuid -E offset=$((1828864 * 512)),lazy_itable_init=0 -d data "$disk" 32M
 rm -rf root data

@@ -71,12 +71,15 @@ pub const ALL: [(&str, Make); 26] = [
     ("restic-flat", restic::flat),
 ];
 
+/// Take minutes each, and so are done only when they are named.
+const LONG: [&str; 2] = ["restic-next", "restic-flat"];
+
 /// The words that choose works.
 pub fn names() -> String {
     ALL.map(|(name, _)| name).join(", ")
 }
 
-/// Those that the arguments of the program choose; all, if they choose none.
+/// Those that the arguments of the program choose; if they choose none, all that do not take long.
 pub fn chosen(arguments: impl Iterator<Item = String>) -> anyhow::Result<Vec<(&'static str, Make)>> {
     // What cargo bench passes on its own.
     let words: Vec<_> = arguments.filter(|argument| argument != "--bench").collect();
@@ -85,7 +88,10 @@ pub fn chosen(arguments: impl Iterator<Item = String>) -> anyhow::Result<Vec<(&'
     }
     Ok(ALL
         .into_iter()
-        .filter(|(name, _)| words.is_empty() || words.iter().any(|word| word == name))
+        .filter(|(name, _)| match words.as_slice() {
+            [] => !LONG.contains(name),
+            words => words.iter().any(|word| word == name),
+        })
         .collect())
 }
 

@@ -42,14 +42,6 @@ pub fn check_vacant(url: &Url, gate: &Gate) -> anyhow::Result<()> {
     }
 }
 
-/// Whether the storage says for certain that there is no config.
-pub fn has_no_config(url: &Url, gate: &Gate) -> bool {
-    if let Some(directory) = url.directory() {
-        return Path::new(directory).join("config").try_exists().is_ok_and(|exists| !exists);
-    }
-    gate.read_full(FileType::Config, &Id::default()).is_err_and(|e| is_absence(&e))
-}
-
 fn occupied(name: &str) -> String {
     format!(
         "there is {name} of a repository, which is not whole, or cannot be read at the moment: try again, also where another machine \

@@ -14,7 +14,7 @@ use rustic_core::{
 
 use super::failure::{failure, listen};
 use super::gate::Gate;
-use super::make::{Made, check_vacant, has_no_config};
+use super::make::{Made, check_vacant};
 use super::mark::Mark;
 use super::password;
 use super::patience::Patience;
@@ -125,11 +125,8 @@ pub fn open_or_make(url: &Url) -> anyhow::Result<(Opened, bool)> {
         .clone()
         .init(&credentials, &KeyOptions::default(), &options)
         .map_err(|e| {
-            // A key without a config is in the way of whoever makes it next. With a config that has come in nevertheless, though the storage
-            // said that it did not, it is the only one.
-            if has_no_config(url, &gate) {
-                witness.remove_own_key();
-            }
+            // A key without a config, or beside another machine's, is in the way of everybody.
+            witness.remove_own_key();
             failure(e)
         })
         .with_context(|| format!("{url}: cannot make a repository"))?;

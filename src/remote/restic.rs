@@ -109,9 +109,13 @@ pub fn let_go(job: &Job, keep: &Keep) -> anyhow::Result<Left> {
     let opened = open(&job.url)?;
     let device = of_device(devices(&opened.all_snapshots()?), identity.device, &host()?);
     let Some(device) = device else { return Ok(Left { removed: 0, points: 0, suspect_points: 0 }) };
-    let going = unneeded(&device, keep, &TimeZone::system());
+    // Asked to end, one leaves them to the next run.
+    let going = match stopping::signal() {
+        Some(_) => Vec::new(),
+        None => unneeded(&device, keep, &TimeZone::system()),
+    };
     let removed = going.len() as u64;
-    if removed > 0 && stopping::signal().is_none() {
+    if removed > 0 {
         forget(&opened.repository, &going).with_context(name)?;
         // Another machine may do the same at this moment, and the next run, or that one, frees what this one cannot.
         if let Err(e) = free(&opened.repository) {

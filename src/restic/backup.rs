@@ -341,9 +341,6 @@ impl Target {
 
     /// Checks that what a snapshot needs is there, as far as anybody can have taken it away since this run began.
     fn check_presence(&mut self, tree: TreeId, parent: Option<SnapshotId>) -> anyhow::Result<()> {
-        if let Some(made) = &self.made {
-            made.check()?;
-        }
         if !self.witness.has_lost(FileType::Index)? {
             return Ok(());
         }
@@ -374,6 +371,9 @@ impl Target {
             summary.data_added = total.added_bytes + total.added_tree_bytes;
             summary.data_added_files = total.added_bytes;
             summary.data_added_trees = total.added_tree_bytes;
+        }
+        if let Some(made) = &self.made {
+            made.check().with_context(|| self.name.clone())?;
         }
         self.check_presence(file.tree, parent).with_context(|| self.name.clone())?;
         self.gate.open();

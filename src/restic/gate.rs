@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use rustic_core::{BytesList, ErrorKind, FileType, Id, ReadBackend, RusticError, RusticResult, WriteBackend};
@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 use super::failure::text;
 use super::listing::whole_list;
 use super::patience::Patience;
+use super::witness::lock;
 use crate::device::failpoint;
 
 /// A storage with a gate before it.
@@ -110,10 +111,6 @@ fn whole(tpe: FileType, id: &Id, bytes: &[u8]) -> RusticResult<()> {
             bytes.len()
         ),
     ))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl ReadBackend for Gate {

@@ -20,17 +20,25 @@ build: ## Build target/release/era
 	$(CARGO) build --release --locked
 	$(BUILD_BOOT)
 
+# What it shows needs no object stores either, and so it begins minutes sooner.
 demo: ## Incremental backups of a live filesystem on a real dm-era, in User-Mode Linux
 	@scripts/install-deps demo
-	@$(CARGO) build --release --locked --quiet
+	@$(BUILD_BOOT) --quiet
 	@demo/run
 
+# The program of the initial ramdisk is built first, as both are called target/debug/era, and with a test, as then crates are built the way
+# all tests want them.
+TEST_BOOT := target/debug/era-boot
+
+# Tests wait for disks and servers: so there are twice as many at a time as processors, but for machines, which are as many.
 # In CI nothing is skipped: with ERA_TEST_REQUIRE_ALL a missing prerequisite is a failure.
 test: ## Run all tests, those on a real kernel included
 	@scripts/install-deps test
 	@scripts/install-cargo-deb $(TOOLS)
 	@scripts/install-moto $(TOOLS)
-	ERA_TEST_REQUIRE_ALL=1 $(CARGO) test --locked
+	$(CARGO) build --locked --no-default-features --features restic-crates --bin era --test initial_ramdisk
+	cp target/debug/era $(TEST_BOOT)
+	ERA_TEST_REQUIRE_ALL=1 ERA_TEST_BOOT_PROGRAM=$(CURDIR)/$(TEST_BOOT) RUST_TEST_THREADS=$$((2 * $$(nproc))) $(CARGO) test --locked
 
 check: ## Check formatting, lints and documentation
 	@scripts/install-deps build
@@ -46,6 +54,9 @@ bench: ## Measure side by side with what else one would use, and what tracking c
 # See dist/README.md. What packages hold is what `make install` installs.
 TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/era/tools
 PACKAGES := target/package
+# Such as to compress faster, as tests want it.
+DEB_OPTIONS ?=
+RPM_OPTIONS ?=
 
 deb: ## Make a package for Debian and Ubuntu: target/package/*.deb
 	@scripts/install-deps deb
@@ -68,14 +79,14 @@ package-root:
 	strip --remove-section=.comment $(PACKAGES)/root/usr/bin/era $(PACKAGES)/root/usr/lib/era/era-boot
 
 package-deb: package-root
-	PATH="$(TOOLS)/bin:$$PATH" $(CARGO) deb --no-build --no-strip --quiet --output $(PACKAGES)/
+	PATH="$(TOOLS)/bin:$$PATH" $(CARGO) deb --no-build --no-strip --quiet $(DEB_OPTIONS) --output $(PACKAGES)/
 
 has-cargo-deb:
 	@PATH="$(TOOLS)/bin:$$PATH" cargo-deb --version >/dev/null
 
 package-rpm:
 	mkdir -p $(PACKAGES)
-	rpmbuild -bb --quiet --build-in-place --without build \
+	rpmbuild -bb --quiet --build-in-place --without build $(RPM_OPTIONS) \
 	  --define '_topdir $(CURDIR)/$(PACKAGES)/rpmbuild' --define '_rpmdir $(CURDIR)/$(PACKAGES)' \
 	  --define '_build_name_fmt %%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm' dist/rpm/era.spec
 	rm -rf $(PACKAGES)/rpmbuild

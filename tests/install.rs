@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 //! `make install`: everything is where it is looked for, and systemd takes the units for what they are.
 
+#[path = "common/boot_program.rs"]
+mod boot_program;
 #[path = "common/installed.rs"]
 mod installed;
 #[path = "common/oracle_program.rs"]

@@ -2,6 +2,8 @@
 //! `make deb` and `make rpm`, of the program under test: they hold what `make install` installs and what a package must have
 //! besides, and nothing else. How a package is installed, upgraded, refused to go and purged is in the test of the whole system.
 
+#[path = "common/boot_program.rs"]
+mod boot_program;
 #[path = "common/installed.rs"]
 mod installed;
 #[path = "common/oracle_program.rs"]

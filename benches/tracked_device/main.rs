@@ -20,6 +20,8 @@
 //!
 //! Exit code 0 when it was measured, 2 when there was an error.
 
+#[path = "../../tests/common/boot_program.rs"]
+mod boot_program;
 mod contestant;
 #[path = "../side_by_side/machine.rs"]
 mod host_facts;

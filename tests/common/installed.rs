@@ -9,6 +9,8 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::boot_program::boot_program;
+
 /// The project with the program under test as what has been built.
 pub fn project(dir: &Path) -> PathBuf {
     let work = dir.join("work");
@@ -24,9 +26,8 @@ pub fn project(dir: &Path) -> PathBuf {
         }
     }
     symlink(env!("CARGO_BIN_EXE_era"), work.join("target/release/era")).unwrap();
-    // A second one would have to be built.
     std::fs::create_dir_all(work.join("target/boot/release")).unwrap();
-    symlink(env!("CARGO_BIN_EXE_era"), work.join("target/boot/release/era")).unwrap();
+    symlink(boot_program(), work.join("target/boot/release/era")).unwrap();
     work
 }
 
@@ -58,7 +59,8 @@ pub fn has_cargo_deb() -> bool {
 
 /// Makes a package by one of the targets that build nothing, and returns where it is.
 pub fn package(project: &Path, target: &str, extension: &str) -> PathBuf {
-    make(project, &[target]);
+    // What is compressed well takes the longer the larger the program is, and one that is not optimized is large.
+    make(project, &[target, "DEB_OPTIONS=--fast", "RPM_OPTIONS=--define '_binary_payload w1.gzdio'"]);
     let mut made: Vec<_> = std::fs::read_dir(project.join("target/package"))
         .unwrap()
         .map(|entry| entry.unwrap().path())

@@ -20,7 +20,9 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use crate::{prerequisites, processor::Processor, scenario::Scenario, work_dir::WorkDir};
+use crate::{
+    boot_program::boot_program, prerequisites, processor::Processor, scenario::Scenario, work_dir::WorkDir,
+};
 
 const MEMORY_MIB: u64 = 768;
 
@@ -150,6 +152,7 @@ fn contained(program: &str, processor: Option<&Processor>) -> Command {
 fn arguments(scenario: &Scenario, boot: u32, work_dir: &WorkDir) -> Vec<OsString> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kernel");
     let modules = prerequisites::modules().unwrap_or(Path::new(""));
+    let program = if scenario.with_restic { env!("CARGO_BIN_EXE_era").into() } else { boot_program() };
     let mut arguments = vec![
         format!("mem={MEMORY_MIB}M"),
         // The host's files are the root, and stay as they are.
@@ -171,7 +174,7 @@ fn arguments(scenario: &Scenario, boot: u32, work_dir: &WorkDir) -> Vec<OsString
         quoted("ERA_TEST_SCENARIO", scenario.script.display()),
         quoted("ERA_TEST_BOOT", boot),
         quoted("ERA_TEST_HOST_DIR", work_dir.host_dir().display()),
-        quoted("ERA_TEST_PROGRAM", env!("CARGO_BIN_EXE_era")),
+        quoted("ERA_TEST_PROGRAM", program.display()),
         quoted("ERA_TEST_MODULES", modules.display()),
     ];
     for (number, disk) in scenario.disks.iter().enumerate() {

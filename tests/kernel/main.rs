@@ -5,6 +5,8 @@
 //! read-only root, and the only place the machine can write to is a directory that goes away with the test.
 //! `README.md` beside this file says how to add a scenario and how to look into a failing one.
 
+#[path = "../common/boot_program.rs"]
+mod boot_program;
 #[path = "../common/installed.rs"]
 mod installed;
 mod machine;

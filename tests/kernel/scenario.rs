@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | `# time limit: SECONDS` | for all boots together (default 200); it ends what hangs, so several times what it takes |
 //! | `# needs: COMMAND ...` | commands that the host may lack; without them the test is ignored |
+//! | `# program: with restic` | era is the program with everything; otherwise the initial ramdisk's, which starts sooner |
 //! | `# disk: NAME MEBIBYTES` | a disk that survives a power cut, `$(ubd_disk NAME)` inside |
 //!
 //! A script that defines `boot_1`, `boot_2` ... is run in as many boots.
@@ -32,6 +33,7 @@ pub struct Scenario {
     pub script: PathBuf,
     pub time_limit: Duration,
     pub needs: Vec<String>,
+    pub with_restic: bool,
     pub disks: Vec<Disk>,
     pub boots: u32,
 }
@@ -58,6 +60,7 @@ impl Scenario {
             script,
             time_limit: DEFAULT_TIME_LIMIT,
             needs: Vec::new(),
+            with_restic: false,
             disks: Vec::new(),
             boots: count_boots(&text),
         };
@@ -75,6 +78,8 @@ impl Scenario {
             self.time_limit = Duration::from_secs(value.trim().parse().ok()?);
         } else if let Some(value) = line.strip_prefix("# needs:") {
             self.needs.extend(value.split_whitespace().map(String::from));
+        } else if let Some(value) = line.strip_prefix("# program:") {
+            self.with_restic = (value.trim() == "with restic").then_some(true)?;
         } else if let Some(value) = line.strip_prefix("# disk:") {
             let (name, mebibytes) = value.trim().split_once(' ')?;
             let bytes = mebibytes.trim().parse::<u64>().ok()? << 20;

@@ -2,6 +2,7 @@
 # A live device goes into a restic repository: what plain restic gives back is the device, bit for bit, and only what changed was read.
 # Whoever is killed, at whatever step, leaves no snapshot, and the next backup misses nothing.
 # time limit: 300
+# program: with restic
 # needs: restic
 
 export RESTIC_REPOSITORY=/run/host/repository

@@ -2,6 +2,7 @@
 # Points of a restic repository are given back: a tracked device goes back by what changed since then and no more; what is mounted is
 # what the device was; the device is compared with what the repository gives back. Old points go after a backup.
 # time limit: 300
+# program: with restic
 # needs: restic fusermount3
 
 repository=restic:/run/host/repository
@@ -62,6 +63,15 @@ done
 assert_equal 3 $number "points"
 assert_equal "$(cd points && echo *_"$id.img")" "$(readlink points/latest)" "latest"
 umount points
+
+# restic itself shows the segments as files: in their order they are the device.
+mkdir segments
+restic --no-cache -r /run/host/repository mount segments >mounted 2>&1 &
+wait_until mountpoint -q segments
+find "segments/ids/${id:0:8}/vol.img" -type f | sort | xargs cat >together
+assert_same together third
+umount segments
+wait $! || fail "$(<mounted)"
 
 era backup vol $repository
 assert_same /dev/mapper/vol first

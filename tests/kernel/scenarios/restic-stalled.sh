@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # A storage that does not answer is an error after a time, and at once when the backup is asked to end: hooks and metrics follow, and
 # nobody who reaches for the storage is left.
+# program: with restic
 
 # What reaches it says nothing, for ever.
 mkdir bin

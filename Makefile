@@ -27,16 +27,17 @@ demo: ## Incremental backups of a live filesystem on a real dm-era, in User-Mode
 	@demo/run
 
 # The program of the initial ramdisk is built first, as both are called target/debug/era, and with a test, as then crates are built the way
-# all tests want them.
+# all tests want them. Optimized a little, it starts sooner where that is slow, in User-Mode Linux.
 TEST_BOOT := target/debug/era-boot
+BUILD_TEST_BOOT = $(CARGO) build --locked --no-default-features --features restic-crates \
+	--config profile.dev.package.era.opt-level=1 --bin era --test initial_ramdisk
 
 # Tests wait for disks and servers: so there are twice as many at a time as processors, but for machines, which are as many.
 # In CI nothing is skipped: with ERA_TEST_REQUIRE_ALL a missing prerequisite is a failure.
 test: ## Run all tests, those on a real kernel included
 	@scripts/install-deps test
-	@scripts/install-cargo-deb $(TOOLS)
-	@scripts/install-moto $(TOOLS)
-	$(CARGO) build --locked --no-default-features --features restic-crates --bin era --test initial_ramdisk
+	@scripts/install-moto $(TOOLS) & moto=$$!; scripts/install-cargo-deb $(TOOLS); deb=$$?; wait $$moto && exit $$deb
+	$(BUILD_TEST_BOOT)
 	cp target/debug/era $(TEST_BOOT)
 	ERA_TEST_REQUIRE_ALL=1 ERA_TEST_BOOT_PROGRAM=$(CURDIR)/$(TEST_BOOT) RUST_TEST_THREADS=$$((2 * $$(nproc))) $(CARGO) test --locked
 

@@ -15,7 +15,6 @@ use rustic_core::{BytesList, ErrorKind, FileType, Id, ReadBackend, RusticError, 
 use sha2::{Digest, Sha256};
 
 use super::failure::text;
-use super::listing::whole_list;
 use super::patience::Patience;
 use super::witness::lock;
 use crate::device::failpoint;
@@ -120,7 +119,7 @@ impl ReadBackend for Gate {
 
     fn list_with_size(&self, tpe: FileType) -> RusticResult<Vec<(Id, u32)>> {
         let storage = self.storage.clone();
-        let mut list = self.patience.ask(move || whole_list(tpe, || storage.list_with_size(tpe)))?;
+        let mut list = self.patience.ask(move || storage.list_with_size(tpe))?;
         if tpe == FileType::Snapshot {
             let size = |bytes: &Bytes| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
             list.extend(lock(&self.held).iter().map(|(id, bytes)| (*id, size(bytes))));
@@ -130,7 +129,7 @@ impl ReadBackend for Gate {
 
     fn list(&self, tpe: FileType) -> RusticResult<Vec<Id>> {
         let storage = self.storage.clone();
-        let mut list = self.patience.ask(move || whole_list(tpe, || storage.list(tpe)))?;
+        let mut list = self.patience.ask(move || storage.list(tpe))?;
         if tpe == FileType::Snapshot {
             list.extend(lock(&self.held).keys());
         }

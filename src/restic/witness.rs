@@ -104,7 +104,7 @@ impl Witness {
     /// Each machine writes its key first and looks then: of two at the same time, at least one sees both, and makes nothing.
     fn check_alone(&self) -> RusticResult<()> {
         let own = *lock(&self.key);
-        let keys = whole_list(FileType::Key, || self.storage.list(FileType::Key))?;
+        let keys = self.list(FileType::Key)?;
         if keys.len() == 1 && own == Some(keys[0]) {
             return Ok(());
         }
@@ -126,7 +126,7 @@ impl ReadBackend for Witness {
     }
 
     fn list_with_size(&self, tpe: FileType) -> RusticResult<Vec<(Id, u32)>> {
-        let list = self.storage.list_with_size(tpe)?;
+        let list = whole_list(tpe, || self.storage.list_with_size(tpe))?;
         if let Some(seen) = self.seen(tpe) {
             lock(seen).extend(list.iter().map(|(id, _)| *id));
         }
@@ -134,7 +134,7 @@ impl ReadBackend for Witness {
     }
 
     fn list(&self, tpe: FileType) -> RusticResult<Vec<Id>> {
-        let list = self.storage.list(tpe)?;
+        let list = whole_list(tpe, || self.storage.list(tpe))?;
         if let Some(seen) = self.seen(tpe) {
             lock(seen).extend(&list);
         }

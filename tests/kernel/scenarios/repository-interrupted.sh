@@ -20,25 +20,6 @@ END
 era backup --config ./vol.toml
 assert_equal "before after success" "$(echo $(<hooks))" "hooks of a good run"
 
-# sender_of PID: of a backup.
-sender_of() {
-    local file word=()
-    for file in /proc/[0-9]*/cmdline; do
-        mapfile -d '' -t word <"$file" 2>/dev/null || continue
-        if [ "${word[1]-}" = send ] && has_line "^PPid:[[:space:]]*$1\$" "${file%cmdline}status"; then
-            file=${file#/proc/}
-            echo "${file%/*}"
-            return
-        fi
-    done
-    return 1
-}
-
-# sender_stands PID: the sender of a backup is there, and at its step.
-sender_stands() {
-    sender=$(sender_of "$1") && is_stopped "$sender"
-}
-
 # assert_as_before POINTS
 assert_as_before() {
     assert_equal "before after failure" "$(echo $(<hooks))" "hooks"

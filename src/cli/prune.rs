@@ -25,8 +25,8 @@ machine's time zone. What any rule keeps is kept, and so is the newest point
 always. A point in the middle goes by merging what leads back to its neighbours.
 
 In a restic repository only points of this device go, whatever else it holds. What no
-snapshot needs any more is marked, and freed by a run a day later: a backup that is
-under way may need it yet.";
+snapshot needs any more is marked when it is a week old, and freed by a run a week after
+that: a backup that is under way may need it yet.";
 
 /// Take points away from a repository, but those to keep
 #[derive(clap::Args)]
@@ -71,7 +71,7 @@ pub(super) struct KeepArgs {
     #[arg(long, value_name = "N", default_value = "0", hide_default_value = true)]
     keep_yearly: u32,
 
-    /// Keep all points that are no older than this before the newest: 12h, 30d, 8w
+    /// Keep all points that are no older than this before the newest (of the past): 12h, 30d, 8w
     #[arg(long, value_name = "TIME", value_parser = parse_within)]
     keep_within: Option<SignedDuration>,
 }

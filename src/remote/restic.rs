@@ -171,21 +171,21 @@ fn transfer(job: &Job, target: &mut Target, since: Option<Cursor>) -> anyhow::Re
     let mut sender = Worker::start("era send".into(), peer.era(&args), Some(Stdio::null()), true)?;
     let from = sender.stdout.take().context("the sender has no pipe")?;
     let mut sender = Some(sender);
-    let input = Input {
-        from,
-        moved: 0,
-        begin: Instant::now(),
-        limit: job.limit,
-        progress: Progress::new(job.progress, None),
-    };
-    let added = target.add(job.source.name.as_str(), input, || {
-        let ended = sender.take().context("the sender is gone")?.wait()?;
-        ended.check()?;
-        match stopping::signal() {
-            Some(_) => Err(anyhow!("interrupted")),
-            None => Ok(()),
-        }
-    });
+    let input = Input { from, progress: Progress::new(job.progress, None) };
+    let mut pace = Pace { moved: 0, begin: Instant::now(), limit: job.limit };
+    let added = target.add(
+        job.source.name.as_str(),
+        input,
+        move |bytes| pace.wait(bytes),
+        || {
+            let ended = sender.take().context("the sender is gone")?.wait()?;
+            ended.check()?;
+            match stopping::signal() {
+                Some(_) => Err(anyhow!("interrupted")),
+                None => Ok(()),
+            }
+        },
+    );
     // Where that failed, nobody reads what the sender writes, which ends it. Its own failure comes first.
     let Some(sender) = sender else { return added.map(Some) };
     let ended = sender.wait()?;
@@ -198,24 +198,33 @@ fn transfer(job: &Job, target: &mut Target, since: Option<Cursor>) -> anyhow::Re
     added.map(Some)
 }
 
-/// What the sender writes, no faster than one may.
+/// What the sender writes.
 struct Input {
     from: ChildStdout,
-    moved: u64,
-    begin: Instant,
-    limit: Option<u64>,
     progress: Progress,
 }
 
 impl Read for Input {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.from.read(buffer)?;
-        self.moved += read as u64;
         self.progress.advance(read as u64);
+        Ok(read)
+    }
+}
+
+/// No faster than one may. It is what is uploaded that waits, behind what was read ahead: the sender may have a filesystem frozen.
+struct Pace {
+    moved: u64,
+    begin: Instant,
+    limit: Option<u64>,
+}
+
+impl Pace {
+    fn wait(&mut self, bytes: u64) {
+        self.moved += bytes;
         if let Some(limit) = self.limit {
             thread::sleep(due(self.moved, limit).saturating_sub(self.begin.elapsed()));
         }
-        Ok(read)
     }
 }
 

@@ -6,6 +6,7 @@
 //! it replaces is removed after that; so a crash leaves files that nobody names, which the next command removes.
 
 use anyhow::Context;
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::file;
@@ -33,7 +34,7 @@ pub fn prune(
     let name = || repository.path.display().to_string();
     let mut manifest = repository.known()?;
     let times: Vec<_> = manifest.points.iter().map(|point| point.time).collect();
-    let mut kept = kept(&times, keep, zone);
+    let mut kept = kept(&times, keep, zone, Timestamp::now());
     // From the oldest on: what leads back to those is not merged first.
     while let Some(at) = kept.iter().position(|kept| !kept) {
         if !each(&manifest.points[at]) {

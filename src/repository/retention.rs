@@ -22,7 +22,7 @@ pub struct Keep {
     pub monthly: u32,
     /// The same of years.
     pub yearly: u32,
-    /// All that are no older than this before the newest.
+    /// All that are no older than this before the newest that is not of the future.
     pub within: Option<SignedDuration>,
 }
 
@@ -33,8 +33,9 @@ impl Keep {
     }
 }
 
-/// For each time, which are sorted, whether it is kept.
-pub fn kept(times: &[Timestamp], keep: &Keep, zone: &TimeZone) -> Vec<bool> {
+/// For each time, which are sorted, whether it is kept. One that is later than now is of a clock that was wrong, or was made up: if
+/// others were too old beside it, it would take them all away.
+pub fn kept(times: &[Timestamp], keep: &Keep, zone: &TimeZone, now: Timestamp) -> Vec<bool> {
     let mut kept = vec![false; times.len()];
     if let Some(last) = kept.last_mut() {
         *last = true;
@@ -49,7 +50,8 @@ pub fn kept(times: &[Timestamp], keep: &Keep, zone: &TimeZone) -> Vec<bool> {
     keep_last_of_each(&mut kept, keep.weekly, week);
     keep_last_of_each(&mut kept, keep.monthly, |at| (dates[at].year(), dates[at].month()));
     keep_last_of_each(&mut kept, keep.yearly, |at| dates[at].year());
-    if let (Some(within), Some(newest)) = (keep.within, times.last()) {
+    let newest = times.iter().rev().find(|time| **time <= now);
+    if let (Some(within), Some(newest)) = (keep.within, newest) {
         for (time, kept) in times.iter().zip(&mut kept) {
             *kept |= newest.duration_since(*time) <= within;
         }
@@ -79,11 +81,13 @@ fn keep_last_of_each<P: PartialEq>(kept: &mut [bool], count: u32, period: impl F
 mod tests {
     use super::*;
 
+    const NOW: &str = "2026-02-01T04:00:00Z";
+
     /// Which of these times are kept, in UTC, as they are written.
     fn of<'a>(times: &[&'a str], keep: Keep) -> Vec<&'a str> {
         let parsed: Vec<Timestamp> =
             times.iter().map(|time| format!("{time}:00Z").parse().unwrap()).collect();
-        let kept = kept(&parsed, &keep, &TimeZone::UTC);
+        let kept = kept(&parsed, &keep, &TimeZone::UTC, NOW.parse().unwrap());
         times.iter().zip(kept).filter_map(|(time, kept)| kept.then_some(*time)).collect()
     }
 
@@ -101,7 +105,7 @@ mod tests {
     #[test]
     fn nothing_asked_for_keeps_the_newest() {
         assert_eq!(of(&TIMES, Keep::default()), ["2026-02-01T03:00"]);
-        assert_eq!(kept(&[], &Keep::default(), &TimeZone::UTC), [false; 0]);
+        assert_eq!(of(&[], Keep::default()), [""; 0]);
     }
 
     #[test]
@@ -145,6 +149,14 @@ mod tests {
     }
 
     #[test]
+    fn a_point_of_the_future_takes_no_others_away() {
+        let keep = Keep { within: Some(SignedDuration::from_hours(27 * 24)), ..Keep::default() };
+        let times: Vec<_> = TIMES.into_iter().chain(["2040-01-01T00:00"]).collect();
+        assert_eq!(of(&times, keep), ["2026-01-05T03:00", "2026-02-01T03:00", "2040-01-01T00:00"]);
+        assert_eq!(of(&times[8..], keep), ["2040-01-01T00:00"]);
+    }
+
+    #[test]
     fn rules_add_up() {
         let keep = Keep { last: 1, daily: 2, yearly: 2, ..Keep::default() };
         assert_eq!(of(&TIMES, keep), ["2025-12-31T03:00", "2026-01-05T03:00", "2026-02-01T03:00"]);
@@ -155,8 +167,9 @@ mod tests {
         let times: Vec<Timestamp> =
             ["2026-03-01T22:30:00Z", "2026-03-01T23:30:00Z"].iter().map(|t| t.parse().unwrap()).collect();
         let keep = Keep { daily: 9, ..Keep::default() };
-        assert_eq!(kept(&times, &keep, &TimeZone::UTC), [false, true]);
+        let now = times[1];
+        assert_eq!(kept(&times, &keep, &TimeZone::UTC, now), [false, true]);
         let zone = TimeZone::fixed(jiff::tz::offset(1));
-        assert_eq!(kept(&times, &keep, &zone), [true, true]);
+        assert_eq!(kept(&times, &keep, &zone, now), [true, true]);
     }
 }

@@ -103,21 +103,34 @@ impl Target {
                 time: snapshot.file.time.timestamp(),
                 host: snapshot.file.hostname.clone(),
                 paths: snapshot.file.paths.iter().cloned().collect(),
+                tree: snapshot.file.tree.to_hex().as_str().to_owned(),
                 mark: snapshot.mark.clone(),
             })
             .collect();
         parent::choose(&candidates, wanted).map(|(candidate, cursor)| (candidate.id, cursor))
     }
 
-    /// Adds the snapshot that a stream describes. `device` is the name that it gets; `confirm` is asked, when all is uploaded, whether
-    /// the stream is to be believed.
+    /// One more than the numbers that there are.
+    fn next_number(&self, device: Uuid) -> anyhow::Result<u64> {
+        let host = host()?;
+        let numbers = self.snapshots_of(device, &host).filter_map(|snapshot| snapshot.mark.number);
+        numbers
+            .max()
+            .unwrap_or(0)
+            .checked_add(1)
+            .context("there is no number after that of the newest snapshot")
+    }
+
+    /// Adds the snapshot that a stream describes. `device` is the name that it gets; `pace` is told of the bytes that are taken, and may
+    /// wait; `confirm` is asked, when all is uploaded, whether the stream is to be believed.
     pub fn add(
         &mut self,
         device: &str,
         input: impl Read + Send + 'static,
+        pace: impl FnMut(u64) + Send + 'static,
         confirm: impl FnOnce() -> anyhow::Result<()>,
     ) -> anyhow::Result<Added> {
-        let (mut feed, header) = Feed::start(input)?;
+        let (mut feed, header) = Feed::start(input, Box::new(pace))?;
         let layout = Layout::new(header.device_bytes)?;
         let (parent, cursor) = self.parent_of(device, &header)?.unzip();
         self.gate.shut();
@@ -134,7 +147,11 @@ impl Target {
         self.check_order(&summary, cursor)?;
         confirm()?;
         failpoint::reach("restic-saving");
-        let mark = mark_of(&header, &summary, total.walked)?;
+        let mark = Mark {
+            number: Some(self.next_number(header.device)?),
+            tree: Some(file.tree.to_hex().as_str().to_owned()),
+            ..mark_of(&header, &summary, total.walked)?
+        };
         self.save(&mut file, &mark, parent, &total)?;
         Ok(Added {
             segments: total.walked.segments,
@@ -255,9 +272,12 @@ impl Target {
     /// is none, and zeros are written as anything else is.
     fn base_of_zeros(&mut self, pass: &PassOf, zeros: &mut Option<Zeros>) -> anyhow::Result<Option<Base>> {
         let Some(mut foretold) = zeros.take() else { return Ok(None) };
+        // A tree that is there may have lost what it names: what is written once more is looked up, and so put in order.
+        foretold.stored.fill(false);
         let mut feed = Feed::of_zeros(0..pass.layout.segments());
         let (file, _) = self.pass(pass, &mut feed, None, Some(&mut foretold))?;
-        if self.repository()?.get_tree(&file.tree).is_err() {
+        let has_added = file.summary.as_ref().is_none_or(|summary| summary.data_added > 0);
+        if has_added || self.repository()?.get_tree(&file.tree).is_err() {
             self.reload()?;
         }
         let is_right =
@@ -416,7 +436,7 @@ impl Target {
 }
 
 /// How rustic calls a tree that no index names.
-const NOT_IN_INDEX: &str = "not found in index";
+pub(super) const NOT_IN_INDEX: &str = "not found in index";
 
 /// What a pass is put upon.
 struct Base {
@@ -464,6 +484,8 @@ fn mark_of(header: &Header, summary: &Summary, walked: Walked) -> anyhow::Result
         cursor,
         device_bytes: header.device_bytes,
         segment_bytes: SEGMENT_BYTES,
+        number: None,
+        tree: None,
         how: Some(How {
             kind: header.kind,
             consistency: header.consistency,

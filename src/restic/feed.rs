@@ -2,31 +2,37 @@
 //! A stream that is read by a thread, some way ahead of the archive.
 //!
 //! While a filesystem is frozen for the sender's last pass, the archive may wait: for the storage, or for a file of its own cache, if that is on the
-//! frozen filesystem. So what is read goes into memory first: 64 MiB, which a cut may always have, or the cut would end late.
+//! frozen filesystem. So what is read goes into memory first, as far as there is [`Room`].
 
 use std::io::Read;
 use std::ops::Range;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 
 use anyhow::{Context, anyhow, bail};
 
 use super::assemble::{Assembler, Item, Sink};
 use super::layout::Layout;
+use super::room::Room;
 use crate::stream::{self, Header, Summary};
-
-/// Segments that are read ahead.
-const AHEAD: usize = 64;
 
 /// What the thread says.
 enum Said {
     Begin(Header),
-    Item(Item),
+    /// One of a pass.
+    Item(u64, Item),
+    Pass,
 }
+
+/// Is told of the bytes that are taken, and may wait.
+pub type Pace = Box<dyn FnMut(u64) + Send>;
 
 /// The items of a stream, pass by pass.
 pub struct Feed {
     said: Receiver<Said>,
+    room: Arc<Room>,
+    pace: Pace,
     thread: Option<JoinHandle<anyhow::Result<Summary>>>,
     /// What comes next in this pass.
     next: Option<Item>,
@@ -35,15 +41,17 @@ pub struct Feed {
 
 impl Feed {
     /// Begins to read a stream; returns what its header says.
-    pub fn start(input: impl Read + Send + 'static) -> anyhow::Result<(Self, Header)> {
-        let (say, said) = sync_channel(AHEAD);
+    pub fn start(input: impl Read + Send + 'static, pace: Pace) -> anyhow::Result<(Self, Header)> {
+        let (say, said) = channel();
+        let room = Arc::new(Room::default());
+        let teller = Teller { say, room: room.clone() };
         let thread = thread::spawn(move || {
-            let mut assembler = Assembler::new(Teller(say));
+            let mut assembler = Assembler::new(teller);
             let summary = stream::read(input, &mut assembler)?;
             assembler.finish()?;
             Ok(summary)
         });
-        let mut feed = Self { said, thread: Some(thread), next: None, ended: None };
+        let mut feed = Self { said, room, pace, thread: Some(thread), next: None, ended: None };
         match feed.said.recv() {
             Ok(Said::Begin(header)) => Ok((feed, header)),
             _ => Err(feed.end().err().unwrap_or_else(|| anyhow!("the stream is empty"))),
@@ -52,14 +60,28 @@ impl Feed {
 
     /// Items that are there already.
     pub fn of_zeros(segments: Range<u64>) -> Self {
-        Self { said: sync_channel(0).1, thread: None, next: Some(Item::Zeros(segments)), ended: None }
+        Self {
+            said: channel().1,
+            room: Arc::default(),
+            pace: Box::new(|_| ()),
+            thread: None,
+            next: Some(Item::Zeros(segments)),
+            ended: None,
+        }
     }
 
     /// The next item of this pass; nothing at its end.
     pub fn peek(&mut self) -> anyhow::Result<Option<&Item>> {
         if self.next.is_none() && self.ended.is_none() {
             match self.said.recv() {
-                Ok(Said::Item(item)) => self.next = Some(item),
+                Ok(Said::Item(pass, item)) => {
+                    self.room.taken(pass);
+                    if let Item::Data { bytes, .. } = &item {
+                        (self.pace)(bytes.len() as u64);
+                    }
+                    self.next = Some(item);
+                }
+                Ok(Said::Pass) => self.next = Some(Item::Pass),
                 Ok(Said::Begin(_)) => bail!("the stream has two headers"),
                 Err(_) => self.end()?,
             }
@@ -100,12 +122,23 @@ impl Feed {
     }
 }
 
+impl Drop for Feed {
+    fn drop(&mut self) {
+        // The thread learns that nobody wants more.
+        self.said = channel().1;
+        self.room.shut();
+    }
+}
+
 /// Hands on what the assembler makes.
-struct Teller(SyncSender<Said>);
+struct Teller {
+    say: Sender<Said>,
+    room: Arc<Room>,
+}
 
 impl Teller {
     fn say(&self, what: Said) -> anyhow::Result<()> {
-        self.0.send(what).map_err(|_| anyhow!("the archive has ended before the stream did"))
+        self.say.send(what).map_err(|_| anyhow!("the archive has ended before the stream did"))
     }
 }
 
@@ -116,6 +149,11 @@ impl Sink for Teller {
     }
 
     fn item(&mut self, item: Item) -> anyhow::Result<()> {
-        self.say(Said::Item(item))
+        if item == Item::Pass {
+            self.room.begin_pass();
+            return self.say(Said::Pass);
+        }
+        let pass = self.room.reserve();
+        self.say(Said::Item(pass, item))
     }
 }

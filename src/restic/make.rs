@@ -42,6 +42,14 @@ pub fn check_vacant(url: &Url, gate: &Gate) -> anyhow::Result<()> {
     }
 }
 
+/// Whether the storage says that there is no config; that it cannot be read is no such answer.
+pub fn has_no_config(url: &Url, gate: &Gate) -> bool {
+    match url.directory() {
+        Some(directory) => Path::new(directory).join("config").try_exists().is_ok_and(|exists| !exists),
+        None => gate.read_full(FileType::Config, &Id::default()).is_err_and(|e| is_absence(&e)),
+    }
+}
+
 fn occupied(name: &str) -> String {
     format!(
         "there is {name} of a repository, which is not whole, or cannot be read at the moment: try again, also where another machine \

@@ -7,6 +7,8 @@
 //! | `era-device=UUID` | the identity of the tracked device |
 //! | `era-cursor=GENERATION:ERA` | the first era that the snapshot does not cover |
 //! | `era-size=BYTES:SEGMENT` | sizes of the device and of a segment |
+//! | `era-number=NUMBER` | one more than that of the snapshot of the same device that was the newest, whatever clocks say |
+//! | `era-tree=ID` | the snapshot's tree: where it has another one, somebody has changed what is in it |
 //! | `era-how=KIND:CONSISTENCY:PASSES:HELD:CHANGED` | how it was made: nanoseconds for which writes were held back, bytes of the segments that were read |
 //!
 //! What is not understood is not there: a snapshot without a cursor is a point, but no parent.
@@ -27,6 +29,10 @@ pub struct Mark {
     pub device_bytes: u64,
     /// Size of a segment.
     pub segment_bytes: u64,
+    /// Its place among the snapshots of the device, in the order in which they were made.
+    pub number: Option<u64>,
+    /// The tree that it was made with, in hexadecimal digits.
+    pub tree: Option<String>,
     /// How it was made.
     pub how: Option<How>,
 }
@@ -49,6 +55,8 @@ pub struct How {
 const DEVICE: &str = "era-device=";
 const CURSOR: &str = "era-cursor=";
 const SIZE: &str = "era-size=";
+const NUMBER: &str = "era-number=";
+const TREE: &str = "era-tree=";
 const HOW: &str = "era-how=";
 
 impl Mark {
@@ -57,6 +65,8 @@ impl Mark {
         let mut tags = vec![format!("{DEVICE}{}", self.device)];
         tags.extend(self.cursor.map(|cursor| format!("{CURSOR}{cursor}")));
         tags.push(format!("{SIZE}{}:{}", self.device_bytes, self.segment_bytes));
+        tags.extend(self.number.map(|number| format!("{NUMBER}{number}")));
+        tags.extend(self.tree.iter().map(|tree| format!("{TREE}{tree}")));
         tags.extend(self.how.map(|how| {
             let How { passes, held_nanoseconds, changed_bytes, .. } = how;
             let (kind, consistency) = (kind_name(how.kind), consistency_name(how.consistency));
@@ -68,6 +78,7 @@ impl Mark {
     /// From tags; nothing where the snapshot is not of a tracked device.
     pub fn of<'a>(tags: impl IntoIterator<Item = &'a str>) -> Option<Self> {
         let (mut device, mut cursor, mut size, mut how) = (None, None, None, None);
+        let (mut number, mut tree) = (None, None);
         for tag in tags {
             if let Some(text) = tag.strip_prefix(DEVICE) {
                 device = text.parse().ok();
@@ -75,12 +86,16 @@ impl Mark {
                 cursor = text.parse().ok();
             } else if let Some(text) = tag.strip_prefix(SIZE) {
                 size = text.split_once(':').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+            } else if let Some(text) = tag.strip_prefix(NUMBER) {
+                number = text.parse().ok();
+            } else if let Some(text) = tag.strip_prefix(TREE) {
+                tree = Some(text.to_owned());
             } else if let Some(text) = tag.strip_prefix(HOW) {
                 how = parse_how(text);
             }
         }
         let (device_bytes, segment_bytes) = size?;
-        Some(Self { device: device?, cursor, device_bytes, segment_bytes, how })
+        Some(Self { device: device?, cursor, device_bytes, segment_bytes, number, tree, how })
     }
 }
 
@@ -131,6 +146,8 @@ mod tests {
             cursor: Some(Cursor { generation: Uuid::from_u128(2), era: Era(57) }),
             device_bytes: 1 << 40,
             segment_bytes: 1 << 20,
+            number: Some(12),
+            tree: Some("c0ffee".into()),
             how: Some(How {
                 kind: Kind::Increment,
                 consistency: Consistency::Snapshot,
@@ -150,7 +167,7 @@ mod tests {
         );
         let others = ["nightly", "era"];
         assert_eq!(Mark::of(tags.iter().map(String::as_str).chain(others)), Some(mark()));
-        let bare = Mark { cursor: None, how: None, ..mark() };
+        let bare = Mark { cursor: None, number: None, tree: None, how: None, ..mark() };
         assert_eq!(Mark::of(bare.tags().iter().map(String::as_str)), Some(bare));
     }
 

@@ -54,6 +54,7 @@ pub mod points;
 pub mod presence;
 pub mod prune;
 pub mod restore;
+pub mod room;
 pub mod source;
 pub mod url;
 pub mod walk;

@@ -14,7 +14,7 @@ use rustic_core::{
 
 use super::failure::{failure, listen};
 use super::gate::Gate;
-use super::make::{Made, check_vacant};
+use super::make::{Made, check_vacant, has_no_config};
 use super::mark::Mark;
 use super::password;
 use super::patience::Patience;
@@ -125,8 +125,10 @@ pub fn open_or_make(url: &Url) -> anyhow::Result<(Opened, bool)> {
         .clone()
         .init(&credentials, &KeyOptions::default(), &options)
         .map_err(|e| {
-            // A key without a config, or beside another machine's, is in the way of everybody.
-            witness.remove_own_key();
+            // A key without a config, or beside another machine's, is in the way of everybody. Without its key, a config is.
+            if !witness.may_have_config() || has_no_config(url, &gate) {
+                witness.remove_own_key();
+            }
             failure(e)
         })
         .with_context(|| format!("{url}: cannot make a repository"))?;
@@ -175,11 +177,6 @@ pub struct Snapshot {
 }
 
 impl Opened {
-    /// All snapshots of tracked devices, oldest first. Others in the same repository are not told of.
-    pub fn snapshots(&self) -> anyhow::Result<Vec<Snapshot>> {
-        snapshots(&self.repository, &self.witness).with_context(|| self.name.clone())
-    }
-
     /// All snapshots, whoever made them.
     pub fn all_snapshots(&self) -> anyhow::Result<Vec<SnapshotFile>> {
         let read = || self.repository.get_all_snapshots();
@@ -192,7 +189,7 @@ impl Opened {
     }
 }
 
-/// The same, of a repository in any state.
+/// All snapshots of tracked devices, oldest first. Others in the same repository are not told of.
 pub fn snapshots<S: rustic_core::Open>(
     repository: &Repository<S>,
     witness: &Witness,

@@ -21,6 +21,8 @@ pub struct Candidate<I> {
     pub host: String,
     /// Its paths.
     pub paths: Vec<String>,
+    /// Its tree, in hexadecimal digits.
+    pub tree: String,
     /// What its tags say.
     pub mark: Mark,
 }
@@ -57,6 +59,8 @@ pub enum Reason {
     OtherSize(u64),
     /// The newest one has segments of another size.
     OtherSegments(u64),
+    /// The newest one is not what was made: somebody has changed what is in it.
+    Altered,
     /// It was made in an era that the device has not reached.
     Ahead(u32),
     /// Of the newest one, data are missing.
@@ -88,6 +92,9 @@ impl fmt::Display for Reason {
                     "the newest snapshot of this device has segments of {bytes} bytes, not {SEGMENT_BYTES}"
                 )
             }
+            Reason::Altered => f.write_str(
+                "what is in the newest snapshot of this device was changed, as by restic repair snapshots",
+            ),
             Reason::Ahead(era) => write!(
                 f,
                 "the newest snapshot of this device has all before era {era}, which the device has not reached: it was set \
@@ -104,15 +111,17 @@ impl fmt::Display for Reason {
 /// The snapshot of the device to begin from, with its cursor: of those that can be a parent the newest. Else what is wrong with the
 /// newest of all.
 ///
-/// Not the one of the latest era: a machine that was set back goes through the same eras once more, and writes something else. Where
-/// clocks were set back instead, an older parent means only that more is read.
+/// The newest is the one that was made last, not the one of the latest era, nor of the latest time: a machine that was set back goes
+/// through the same eras once more, and writes something else, and its clock may be set back with it.
 pub fn choose<'a, I>(
     candidates: &'a [Candidate<I>],
     wanted: &Wanted,
 ) -> Result<(&'a Candidate<I>, Cursor), Reason> {
     let ours = || candidates.iter().filter(|candidate| candidate.mark.device == wanted.device);
     let fitting = ours().filter_map(|candidate| Some((candidate, fits(candidate, wanted).ok()?)));
-    if let Some(found) = fitting.max_by_key(|(candidate, cursor)| (candidate.time, cursor.era)) {
+    if let Some(found) =
+        fitting.max_by_key(|(candidate, cursor)| (candidate.mark.number, candidate.time, cursor.era))
+    {
         return Ok(found);
     }
     let newest = ours().max_by_key(|candidate| candidate.time).ok_or(Reason::First)?;
@@ -131,6 +140,9 @@ fn fits<I>(candidate: &Candidate<I>, wanted: &Wanted) -> Result<Cursor, Reason> 
     }
     if candidate.paths != [wanted.path] {
         return Err(Reason::OtherName(candidate.paths.join(", ")));
+    }
+    if candidate.mark.tree.as_ref() != Some(&candidate.tree) {
+        return Err(Reason::Altered);
     }
     let cursor = candidate.mark.cursor.ok_or(Reason::NoCursor)?;
     if cursor.generation != wanted.generation {
@@ -153,11 +165,14 @@ mod tests {
             time: Timestamp::from_second(i64::from(id)).unwrap(),
             host: "here".into(),
             paths: vec!["/vol.img".into()],
+            tree: "c0ffee".into(),
             mark: Mark {
                 device: Uuid::from_u128(device),
                 cursor: Some(Cursor { generation: Uuid::from_u128(generation), era: Era(id) }),
                 device_bytes: 1 << 30,
                 segment_bytes: SEGMENT_BYTES,
+                number: None,
+                tree: Some("c0ffee".into()),
                 how: None,
             },
         }
@@ -199,6 +214,18 @@ mod tests {
         let mut set_back = candidate(4, 1, 2);
         set_back.time = Timestamp::from_second(9).unwrap();
         assert_eq!(chosen(&[candidate(8, 1, 2), set_back]), Ok(4));
+        // With its clock: an era of the life that was discarded is one that it comes to again.
+        let numbered = |id, number, seconds| {
+            let mut candidate = candidate(id, 1, 2);
+            candidate.mark.number = Some(number);
+            candidate.time = Timestamp::from_second(seconds).unwrap();
+            candidate
+        };
+        assert_eq!(chosen(&[numbered(20, 2, 200), numbered(11, 3, 160), numbered(10, 1, 150)]), Ok(11));
+        let mut repaired = candidate(5, 1, 2);
+        repaired.tree = "decaf0".into();
+        assert_eq!(chosen(&[repaired.clone()]), Err(Reason::Altered));
+        assert_eq!(chosen(&[candidate(3, 1, 2), repaired]), Ok(3));
         let mut clone = candidate(5, 1, 2);
         clone.host = "there".into();
         assert_eq!(chosen(&[candidate(3, 1, 2), clone.clone()]), Ok(3));

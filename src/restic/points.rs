@@ -73,6 +73,11 @@ impl Point {
         self.hex()[..SHORT].to_owned()
     }
 
+    /// Whether it holds what it was made with: who repairs a repository leaves out of snapshots what is lost.
+    fn is_as_made(&self) -> bool {
+        self.mark.tree.as_deref() == Some(self.tree.to_hex().as_str())
+    }
+
     fn hex(&self) -> String {
         self.snapshot.to_hex().as_str().to_owned()
     }
@@ -105,9 +110,11 @@ impl Device {
         on_host || is_named(wanted)
     }
 
-    /// The newest point with a cursor.
+    /// Of the points with a cursor the one that was made last, whatever the clock said then.
     pub fn last_with_cursor(&self) -> Option<(&Point, Cursor)> {
-        self.points.iter().rev().find_map(|point| Some((point, point.mark.cursor?)))
+        let with_cursor = self.points.iter().filter(|point| point.is_as_made());
+        let with_cursor = with_cursor.filter_map(|point| Some((point, point.mark.cursor?)));
+        with_cursor.max_by_key(|(point, _)| (point.mark.number, point.time))
     }
 
     /// The newest point.
@@ -281,6 +288,8 @@ mod tests {
                 }),
                 device_bytes: 4096,
                 segment_bytes: 1 << 20,
+                number: None,
+                tree: Some(TreeId::default().to_hex().as_str().to_owned()),
                 how: None,
             },
             tree: TreeId::default(),
@@ -313,6 +322,14 @@ mod tests {
             devices.iter().map(|device| (device.name.as_str(), device.points.len())).collect();
         assert_eq!(names, [("data", 3), ("root", 1), ("root", 1)]);
         assert_eq!(devices[0].last_with_cursor().unwrap().0.id(), "dead0000");
+        // Made last, although the clock says otherwise; and what somebody has changed since is no beginning.
+        let mut points =
+            vec![point(1, "vol", 30, "dead"), point(1, "vol", 20, "beef"), point(1, "vol", 10, "abcd")];
+        for (at, number) in [1, 2, 3].into_iter().enumerate() {
+            points[at].mark.number = Some(number);
+        }
+        points[2].mark.tree = Some("decaf0".into());
+        assert_eq!(group(points)[0].last_with_cursor().unwrap().0.id(), "beef0000");
     }
 
     #[test]

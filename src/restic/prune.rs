@@ -8,8 +8,8 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, bail};
-use jiff::Span;
 use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp};
 use rustic_core::repofile::SnapshotId;
 use rustic_core::{OpenStatus, PruneOptions, Repository};
 
@@ -34,7 +34,15 @@ pub struct Freed {
 /// The points of a device that a rule does not keep, oldest first. One that says itself that it must stay, stays.
 pub fn unneeded<'a>(device: &'a Device, keep: &Keep, zone: &TimeZone) -> Vec<&'a Point> {
     let times: Vec<_> = device.points.iter().map(|point| point.time).collect();
-    let kept = kept(&times, keep, zone);
+    let now = Timestamp::now();
+    let kept = kept(&times, keep, zone, now);
+    if let Some(point) = device.points.last().filter(|point| point.time > now) {
+        report::warn(format_args!(
+            "point {} is of {}, which is yet to come: the clock was wrong when it was made, or it is not what it says it is",
+            point.id(),
+            point.time
+        ));
+    }
     let going = device.points.iter().zip(kept).filter(|(_, kept)| !kept).map(|(point, _)| point);
     going.filter(|point| !is_protected(point)).collect()
 }
@@ -85,9 +93,14 @@ pub fn free(repository: &Repository<OpenStatus>) -> anyhow::Result<Freed> {
         Ok(repository.list::<SnapshotId>().map_err(failure).context(what)?.collect())
     };
     let mut freed = Freed::default();
-    for _ in 0..ROUNDS {
+    for round in 1..=ROUNDS {
         let before = listed()?;
-        let plan = repository.prune_plan(&options).map_err(failure).context(what)?;
+        let plan = match repository.prune_plan(&options) {
+            Ok(plan) => plan,
+            // The index is read before the snapshots are: one that was written between needs what that index does not have.
+            Err(_) if round < ROUNDS && !listed()?.is_subset(&before) => continue,
+            Err(e) => return Err(failure(e)).context(what),
+        };
         // What a snapshot needs that was left out of a list would be taken for unneeded.
         let planned = listed()?;
         if !before.is_subset(&planned) {

@@ -33,6 +33,8 @@ pub struct Witness {
     making: AtomicBool,
     /// The key that was written last.
     key: Mutex<Option<Id>>,
+    /// Whether a config was handed over that only this key opens: it may be there even if the storage says that it failed.
+    config_handed_over: AtomicBool,
 }
 
 impl Witness {
@@ -45,6 +47,7 @@ impl Witness {
             snapshots: Mutex::default(),
             making: AtomicBool::new(false),
             key: Mutex::default(),
+            config_handed_over: AtomicBool::new(false),
         })
     }
 
@@ -81,6 +84,11 @@ impl Witness {
     /// From now on a config is written only beside the one key that was written before it.
     pub fn make(&self) {
         self.making.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether the config that was to be made may be there.
+    pub fn may_have_config(&self) -> bool {
+        self.config_handed_over.load(Ordering::SeqCst)
     }
 
     /// Takes the key that was written away again, as far as one may.
@@ -177,6 +185,7 @@ impl WriteBackend for Witness {
     fn write_bytes(&self, tpe: FileType, id: &Id, cacheable: bool, content: BytesList) -> RusticResult<()> {
         if tpe == FileType::Config && self.making.load(Ordering::SeqCst) {
             self.check_alone()?;
+            self.config_handed_over.store(true, Ordering::SeqCst);
         }
         self.storage.write_bytes(tpe, id, cacheable, content)?;
         if tpe == FileType::Key {

@@ -71,6 +71,5 @@ fn hash_of_zeros(len: u64) -> Option<Id> {
         hash.update(&zeros[..usize::try_from(part).ok()?]);
         left -= part;
     }
-    let digits: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    digits.parse().ok()
+    Some(Id::new(hash.finalize().into()))
 }

@@ -16,10 +16,15 @@ use crate::restoring::opened;
 
 /// A backup beside which something happens when all is uploaded, and the snapshot is not written yet.
 fn added(bench: &Bench, stream: Vec<u8>, meanwhile: impl FnOnce()) -> anyhow::Result<Added> {
-    Target::new(opened(bench))?.add("vol", Cursor::new(stream), || {
-        meanwhile();
-        Ok(())
-    })
+    Target::new(opened(bench))?.add(
+        "vol",
+        Cursor::new(stream),
+        |_| (),
+        || {
+            meanwhile();
+            Ok(())
+        },
+    )
 }
 
 /// A device that is in the repository, and has changed since.

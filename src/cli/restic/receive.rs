@@ -18,7 +18,7 @@ pub(crate) fn receive(url: &Url, name: Option<&Name>, init: bool) -> anyhow::Res
     failpoint::arm();
     let opened = if init { open_or_make(url)?.0 } else { open(url)? };
     let mut target = Target::new(opened)?;
-    let added = target.add(name.as_str(), raw_stdin(), || Ok(()))?;
+    let added = target.add(name.as_str(), raw_stdin(), |_| (), || Ok(()))?;
     tell(target.name(), &added);
     Ok(())
 }

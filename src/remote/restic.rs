@@ -212,6 +212,9 @@ impl Read for Input {
     }
 }
 
+/// How often it is looked whether one was asked to end.
+const LOOK: Duration = Duration::from_millis(200);
+
 /// No faster than one may. It is what is uploaded that waits, behind what was read ahead: the sender may have a filesystem frozen.
 struct Pace {
     moved: u64,
@@ -222,8 +225,14 @@ struct Pace {
 impl Pace {
     fn wait(&mut self, bytes: u64) {
         self.moved += bytes;
-        if let Some(limit) = self.limit {
-            thread::sleep(due(self.moved, limit).saturating_sub(self.begin.elapsed()));
+        let Some(limit) = self.limit else { return };
+        // Asked to end, one waits no longer.
+        while stopping::signal().is_none() {
+            let left = due(self.moved, limit).saturating_sub(self.begin.elapsed());
+            if left.is_zero() {
+                return;
+            }
+            thread::sleep(left.min(LOOK));
         }
     }
 }

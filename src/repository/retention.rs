@@ -50,7 +50,8 @@ pub fn kept(times: &[Timestamp], keep: &Keep, zone: &TimeZone, now: Timestamp) -
     keep_last_of_each(&mut kept, keep.weekly, week);
     keep_last_of_each(&mut kept, keep.monthly, |at| (dates[at].year(), dates[at].month()));
     keep_last_of_each(&mut kept, keep.yearly, |at| dates[at].year());
-    let newest = times.iter().rev().find(|time| **time <= now);
+    // Where all are of the future, it is the clock here that is wrong.
+    let newest = times.iter().rev().find(|time| **time <= now).or(times.first());
     if let (Some(within), Some(newest)) = (keep.within, newest) {
         for (time, kept) in times.iter().zip(&mut kept) {
             *kept |= newest.duration_since(*time) <= within;
@@ -153,7 +154,8 @@ mod tests {
         let keep = Keep { within: Some(SignedDuration::from_hours(27 * 24)), ..Keep::default() };
         let times: Vec<_> = TIMES.into_iter().chain(["2040-01-01T00:00"]).collect();
         assert_eq!(of(&times, keep), ["2026-01-05T03:00", "2026-02-01T03:00", "2040-01-01T00:00"]);
-        assert_eq!(of(&times[8..], keep), ["2040-01-01T00:00"]);
+        let of_the_future = ["2040-01-01T00:00", "2040-01-02T00:00", "2041-01-01T00:00"];
+        assert_eq!(of(&of_the_future, keep), of_the_future);
     }
 
     #[test]

@@ -30,6 +30,7 @@ use super::zeros::Zeros;
 use crate::device::cursor::Cursor;
 use crate::device::failpoint;
 use crate::report;
+use crate::stopping;
 use crate::stream::{Header, Kind, Summary};
 
 /// Entries that wait for the archive: as many segments are in memory there.
@@ -114,11 +115,8 @@ impl Target {
     fn next_number(&self, device: Uuid) -> anyhow::Result<u64> {
         let host = host()?;
         let numbers = self.snapshots_of(device, &host).filter_map(|snapshot| snapshot.mark.number);
-        numbers
-            .max()
-            .unwrap_or(0)
-            .checked_add(1)
-            .context("there is no number after that of the newest snapshot")
+        // Where somebody has made the last one up, times decide.
+        Ok(numbers.max().unwrap_or(0).saturating_add(1))
     }
 
     /// Adds the snapshot that a stream describes. `device` is the name that it gets; `pace` is told of the bytes that are taken, and may
@@ -308,9 +306,10 @@ impl Target {
             device: pass.device,
             time: pass.time,
             zeros,
-            check: &|| match self.gate.failure() {
-                Some(text) => Err(anyhow!(text)),
-                None => Ok(()),
+            check: &|| match (self.gate.failure(), stopping::signal()) {
+                (Some(text), _) => Err(anyhow!(text)),
+                (None, Some(_)) => Err(anyhow!("interrupted")),
+                (None, None) => Ok(()),
             },
             lost: lost.clone(),
             out,

@@ -7,6 +7,7 @@
 use std::io::Read;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
 
@@ -33,6 +34,8 @@ pub struct Feed {
     said: Receiver<Said>,
     room: Arc<Room>,
     pace: Pace,
+    /// The thread has failed: what is still to come is of no use.
+    failed: Arc<AtomicBool>,
     thread: Option<JoinHandle<anyhow::Result<Summary>>>,
     /// What comes next in this pass.
     next: Option<Item>,
@@ -45,13 +48,14 @@ impl Feed {
         let (say, said) = channel();
         let room = Arc::new(Room::default());
         let teller = Teller { say, room: room.clone() };
+        let failed = Arc::new(AtomicBool::new(false));
+        let has_failed = failed.clone();
         let thread = thread::spawn(move || {
-            let mut assembler = Assembler::new(teller);
-            let summary = stream::read(input, &mut assembler)?;
-            assembler.finish()?;
-            Ok(summary)
+            let read = read(input, teller);
+            has_failed.store(read.is_err(), Ordering::SeqCst);
+            read
         });
-        let mut feed = Self { said, room, pace, thread: Some(thread), next: None, ended: None };
+        let mut feed = Self { said, room, pace, failed, thread: Some(thread), next: None, ended: None };
         match feed.said.recv() {
             Ok(Said::Begin(header)) => Ok((feed, header)),
             _ => Err(feed.end().err().unwrap_or_else(|| anyhow!("the stream is empty"))),
@@ -64,6 +68,7 @@ impl Feed {
             said: channel().1,
             room: Arc::default(),
             pace: Box::new(|_| ()),
+            failed: Arc::default(),
             thread: None,
             next: Some(Item::Zeros(segments)),
             ended: None,
@@ -76,7 +81,9 @@ impl Feed {
             match self.said.recv() {
                 Ok(Said::Item(pass, item)) => {
                     self.room.taken(pass);
-                    if let Item::Data { bytes, .. } = &item {
+                    if let Item::Data { bytes, .. } = &item
+                        && !self.failed.load(Ordering::SeqCst)
+                    {
                         (self.pace)(bytes.len() as u64);
                     }
                     self.next = Some(item);
@@ -120,6 +127,13 @@ impl Feed {
             Some(thread.join().map_err(|_| anyhow!("the thread that reads the stream has panicked"))??);
         Ok(())
     }
+}
+
+fn read(input: impl Read, teller: Teller) -> anyhow::Result<Summary> {
+    let mut assembler = Assembler::new(teller);
+    let summary = stream::read(input, &mut assembler)?;
+    assembler.finish()?;
+    Ok(summary)
 }
 
 impl Drop for Feed {

@@ -124,7 +124,10 @@ pub fn choose<'a, I>(
     {
         return Ok(found);
     }
-    let newest = ours().max_by_key(|candidate| candidate.time).ok_or(Reason::First)?;
+    // Numbers are those of a machine.
+    let newest = ours()
+        .max_by_key(|candidate| (candidate.host == wanted.host, candidate.mark.number, candidate.time))
+        .ok_or(Reason::First)?;
     Err(fits(newest, wanted).err().unwrap_or(Reason::First))
 }
 

@@ -31,7 +31,8 @@ pub struct Freed {
     pub marked_bytes: u64,
 }
 
-/// The points of a device that a rule does not keep, oldest first. One that says itself that it must stay, stays.
+/// The points of a device that a rule does not keep, oldest first. One that says itself that it must stay, stays, and so does the one that
+/// the next backup begins from: where clocks were wrong, that is not the newest by its time.
 pub fn unneeded<'a>(device: &'a Device, keep: &Keep, zone: &TimeZone) -> Vec<&'a Point> {
     let times: Vec<_> = device.points.iter().map(|point| point.time).collect();
     let now = Timestamp::now();
@@ -43,7 +44,13 @@ pub fn unneeded<'a>(device: &'a Device, keep: &Keep, zone: &TimeZone) -> Vec<&'a
             point.time
         ));
     }
+    let parent = device.last_with_cursor().map(|(point, _)| point.snapshot);
+    let made_last = device.points.iter().max_by_key(|point| (point.mark.number, point.time));
+    let stays = |point: &Point| {
+        Some(point.snapshot) == parent || made_last.is_some_and(|last| last.snapshot == point.snapshot)
+    };
     let going = device.points.iter().zip(kept).filter(|(_, kept)| !kept).map(|(point, _)| point);
+    let going = going.filter(|point| !stays(point));
     going.filter(|point| !is_protected(point)).collect()
 }
 

@@ -95,6 +95,27 @@ fn what_is_not_of_the_device_stays() {
 }
 
 #[test]
+fn what_was_made_last_stays_and_is_the_next_parent_whatever_its_clock_said() {
+    let (bench, mut device) = (Bench::new(), Device::new(8 * MIB));
+    device.fill(0, 1);
+    bench.receive(&device.full());
+    device.fill(1, 2);
+    bench.receive(&device.increment());
+    device.time -= 86_400;
+    device.fill(2, 3);
+    bench.receive(&device.increment());
+    // By their times, it is the oldest.
+    let ids = bench.ids();
+    bench.ok(&["prune", &bench.url(), "--keep-last", "1"]);
+    assert_eq!(bench.ids(), [ids[0].clone(), ids[2].clone()]);
+    // Of the other one, what changed in between would be missing.
+    device.fill(3, 4);
+    bench.receive(&device.increment());
+    let added = bench.ids().into_iter().find(|id| !ids.contains(id)).unwrap();
+    assert!(bench.restored(&added) == device.image());
+}
+
+#[test]
 fn nothing_goes_from_what_may_only_be_added_to() {
     let bench = Bench::new();
     both(&bench, &[0, 1, 2]);

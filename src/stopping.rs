@@ -9,7 +9,7 @@ use std::process::{Child, Command, ExitStatus};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -50,6 +50,14 @@ pub fn watch() -> anyhow::Result<()> {
 /// The signal that asked for the end.
 pub fn signal() -> Option<i32> {
     state().signal
+}
+
+/// An error where a signal asked for the end.
+pub fn check() -> anyhow::Result<()> {
+    match signal() {
+        Some(_) => bail!("interrupted"),
+        None => Ok(()),
+    }
 }
 
 /// Starts a process that a signal ends.

@@ -9,7 +9,7 @@ use std::process::{ChildStdout, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{Context, bail};
 use jiff::tz::TimeZone;
 
 use super::backup::{Done, NewPoint, SnapshotPoint, place};
@@ -180,10 +180,7 @@ fn transfer(job: &Job, target: &mut Target, since: Option<Cursor>) -> anyhow::Re
         || {
             let ended = sender.take().context("the sender is gone")?.wait()?;
             ended.check()?;
-            match stopping::signal() {
-                Some(_) => Err(anyhow!("interrupted")),
-                None => Ok(()),
-            }
+            stopping::check()
         },
     );
     // Where that failed, nobody reads what the sender writes, which ends it. Its own failure comes first.

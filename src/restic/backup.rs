@@ -14,12 +14,12 @@ use rustic_core::repofile::{SnapshotFile, SnapshotId, SnapshotSummary, StringLis
 use rustic_core::{BackupOptions, FileType, ParentOptions, SnapshotOptions, TreeId};
 use uuid::Uuid;
 
-use super::failure::{failure, masked, text};
+use super::failure::{failure, is_not_in_index, masked, text};
 use super::feed::Feed;
 use super::gate::Gate;
-use super::layout::{Layout, SEGMENT_BYTES, image_name, image_path};
+use super::layout::{Layout, image_name, image_path};
 use super::make::Made;
-use super::mark::{How, Mark};
+use super::mark::Mark;
 use super::open::{Again, Opened, Snapshot, Writable, snapshots};
 use super::parent::{self, Candidate, Reason, Wanted};
 use super::presence::{self, Gone};
@@ -112,11 +112,10 @@ impl Target {
     }
 
     /// One more than the numbers that there are.
-    fn next_number(&self, device: Uuid) -> anyhow::Result<u64> {
-        let host = host()?;
-        let numbers = self.snapshots_of(device, &host).filter_map(|snapshot| snapshot.mark.number);
+    fn next_number(&self, device: Uuid, host: &str) -> u64 {
+        let numbers = self.snapshots_of(device, host).filter_map(|snapshot| snapshot.mark.number);
         // Where somebody has made the last one up, times decide.
-        Ok(numbers.max().unwrap_or(0).saturating_add(1))
+        numbers.max().unwrap_or(0).saturating_add(1)
     }
 
     /// Adds the snapshot that a stream describes. `device` is the name that it gets; `pace` is told of the bytes that are taken, and may
@@ -146,9 +145,9 @@ impl Target {
         confirm()?;
         failpoint::reach("restic-saving");
         let mark = Mark {
-            number: Some(self.next_number(header.device)?),
+            number: Some(self.next_number(header.device, &file.hostname)),
             tree: Some(file.tree.to_hex().as_str().to_owned()),
-            ..mark_of(&header, &summary, total.walked)?
+            ..Mark::of_stream(&header, &summary, total.walked.bytes)?
         };
         self.save(&mut file, &mark, parent, &total)?;
         Ok(Added {
@@ -275,7 +274,7 @@ impl Target {
         let mut feed = Feed::of_zeros(0..pass.layout.segments());
         let (file, _) = self.pass(pass, &mut feed, None, Some(&mut foretold))?;
         let has_added = file.summary.as_ref().is_none_or(|summary| summary.data_added > 0);
-        if has_added || self.repository()?.get_tree(&file.tree).is_err() {
+        if has_added {
             self.reload()?;
         }
         let is_right =
@@ -297,19 +296,17 @@ impl Target {
         let repository = self.repository()?;
         let walk = walk::Pass {
             tree: &|id: &TreeId| {
-                repository.get_tree(id).map_err(|e| {
-                    let text = text(&e);
-                    if text.contains(NOT_IN_INDEX) { anyhow!(Unfit(text)) } else { failure(e) }
-                })
+                repository
+                    .get_tree(id)
+                    .map_err(|e| if is_not_in_index(&e) { anyhow!(Unfit(text(&e))) } else { failure(e) })
             },
             layout: pass.layout,
             device: pass.device,
             time: pass.time,
             zeros,
-            check: &|| match (self.gate.failure(), stopping::signal()) {
-                (Some(text), _) => Err(anyhow!(text)),
-                (None, Some(_)) => Err(anyhow!("interrupted")),
-                (None, None) => Ok(()),
+            check: &|| match self.gate.failure() {
+                Some(text) => Err(anyhow!(text)),
+                None => stopping::check(),
             },
             lost: lost.clone(),
             out,
@@ -434,9 +431,6 @@ impl Target {
     }
 }
 
-/// How rustic calls a tree that no index names.
-pub(super) const NOT_IN_INDEX: &str = "not found in index";
-
 /// What a pass is put upon.
 struct Base {
     /// The snapshot.
@@ -472,27 +466,6 @@ impl Total {
             self.added_tree_bytes += summary.data_added_trees;
         }
     }
-}
-
-fn mark_of(header: &Header, summary: &Summary, walked: Walked) -> anyhow::Result<Mark> {
-    let (_, trailer) = summary.frame.as_ref().context("the stream has no trailer")?;
-    // 0 where a sender does not know it.
-    let cursor = (trailer.next.0 > 0).then_some(Cursor { generation: header.generation, era: trailer.next });
-    Ok(Mark {
-        device: header.device,
-        cursor,
-        device_bytes: header.device_bytes,
-        segment_bytes: SEGMENT_BYTES,
-        number: None,
-        tree: None,
-        how: Some(How {
-            kind: header.kind,
-            consistency: header.consistency,
-            passes: trailer.passes,
-            held_nanoseconds: trailer.freeze_nanoseconds,
-            changed_bytes: walked.bytes,
-        }),
-    })
 }
 
 /// What this machine is called in snapshots.

@@ -69,6 +69,11 @@ fn own_text(error: &RusticError) -> String {
     }
 }
 
+/// Whether an error says that no index names a tree, not only that it could not be read.
+pub fn is_not_in_index(error: &RusticError) -> bool {
+    text(error).contains("not found in index")
+}
+
 /// As an error of this program.
 pub fn failure(error: Box<RusticError>) -> anyhow::Error {
     anyhow!(text(&error))

@@ -13,10 +13,13 @@
 //!
 //! What is not understood is not there: a snapshot without a cursor is a point, but no parent.
 
+use anyhow::Context;
+use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::layout::SEGMENT_BYTES;
 use crate::device::cursor::Cursor;
-use crate::stream::{Consistency, Kind};
+use crate::stream::{Consistency, Header, Kind, Summary};
 
 /// What the tags of a snapshot say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +63,39 @@ const TREE: &str = "era-tree=";
 const HOW: &str = "era-how=";
 
 impl Mark {
+    /// What a stream says that was read to its end, of which segments of so many bytes came.
+    pub fn of_stream(header: &Header, summary: &Summary, changed_bytes: u64) -> anyhow::Result<Self> {
+        let (_, trailer) = summary.frame.as_ref().context("the stream has no trailer")?;
+        // 0 where a sender does not know it.
+        let cursor =
+            (trailer.next.0 > 0).then_some(Cursor { generation: header.generation, era: trailer.next });
+        Ok(Self {
+            device: header.device,
+            cursor,
+            device_bytes: header.device_bytes,
+            segment_bytes: SEGMENT_BYTES,
+            number: None,
+            tree: None,
+            how: Some(How {
+                kind: header.kind,
+                consistency: header.consistency,
+                passes: trailer.passes,
+                held_nanoseconds: trailer.freeze_nanoseconds,
+                changed_bytes,
+            }),
+        })
+    }
+
+    /// What sorts the snapshots of one device of one machine, with the times that they have, as they were made: clocks can be wrong.
+    pub fn order(&self, time: Timestamp) -> impl Ord + use<> {
+        (self.number, time)
+    }
+
+    /// Whether a snapshot with this tree holds what it was made with: who repairs a repository leaves out of snapshots what is lost.
+    pub fn is_as_made(&self, tree: &str) -> bool {
+        self.tree.as_deref() == Some(tree)
+    }
+
     /// As tags.
     pub fn tags(&self) -> Vec<String> {
         let mut tags = vec![format!("{DEVICE}{}", self.device)];

@@ -120,13 +120,13 @@ pub fn choose<'a, I>(
     let ours = || candidates.iter().filter(|candidate| candidate.mark.device == wanted.device);
     let fitting = ours().filter_map(|candidate| Some((candidate, fits(candidate, wanted).ok()?)));
     if let Some(found) =
-        fitting.max_by_key(|(candidate, cursor)| (candidate.mark.number, candidate.time, cursor.era))
+        fitting.max_by_key(|(candidate, cursor)| (candidate.mark.order(candidate.time), cursor.era))
     {
         return Ok(found);
     }
     // Numbers are those of a machine.
     let newest = ours()
-        .max_by_key(|candidate| (candidate.host == wanted.host, candidate.mark.number, candidate.time))
+        .max_by_key(|candidate| (candidate.host == wanted.host, candidate.mark.order(candidate.time)))
         .ok_or(Reason::First)?;
     Err(fits(newest, wanted).err().unwrap_or(Reason::First))
 }
@@ -144,7 +144,7 @@ fn fits<I>(candidate: &Candidate<I>, wanted: &Wanted) -> Result<Cursor, Reason> 
     if candidate.paths != [wanted.path] {
         return Err(Reason::OtherName(candidate.paths.join(", ")));
     }
-    if candidate.mark.tree.as_ref() != Some(&candidate.tree) {
+    if !candidate.mark.is_as_made(&candidate.tree) {
         return Err(Reason::Altered);
     }
     let cursor = candidate.mark.cursor.ok_or(Reason::NoCursor)?;

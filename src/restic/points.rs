@@ -73,11 +73,6 @@ impl Point {
         self.hex()[..SHORT].to_owned()
     }
 
-    /// Whether it holds what it was made with: who repairs a repository leaves out of snapshots what is lost.
-    fn is_as_made(&self) -> bool {
-        self.mark.tree.as_deref() == Some(self.tree.to_hex().as_str())
-    }
-
     fn hex(&self) -> String {
         self.snapshot.to_hex().as_str().to_owned()
     }
@@ -112,9 +107,14 @@ impl Device {
 
     /// Of the points with a cursor the one that was made last, whatever the clock said then.
     pub fn last_with_cursor(&self) -> Option<(&Point, Cursor)> {
-        let with_cursor = self.points.iter().filter(|point| point.is_as_made());
-        let with_cursor = with_cursor.filter_map(|point| Some((point, point.mark.cursor?)));
-        with_cursor.max_by_key(|(point, _)| (point.mark.number, point.time))
+        let as_made = self.points.iter().filter(|point| point.mark.is_as_made(point.tree.to_hex().as_str()));
+        let with_cursor = as_made.filter_map(|point| Some((point, point.mark.cursor?)));
+        with_cursor.max_by_key(|(point, _)| point.mark.order(point.time))
+    }
+
+    /// The point that was made last, whatever the clock said then.
+    pub fn made_last(&self) -> Option<&Point> {
+        self.points.iter().max_by_key(|point| point.mark.order(point.time))
     }
 
     /// The newest point.

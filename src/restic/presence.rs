@@ -11,8 +11,7 @@ use rustic_core::repofile::{BlobType, IndexFile};
 use rustic_core::{BlobId, FileType, TreeId};
 use thiserror::Error;
 
-use super::backup::NOT_IN_INDEX;
-use super::failure::{failure, text};
+use super::failure::{failure, is_not_in_index, text};
 use super::open::Writable;
 use super::witness::Witness;
 
@@ -33,11 +32,9 @@ pub fn check(
         if Some(new) == old || !seen.insert(new) {
             continue;
         }
-        let tree = repository.get_tree(&new).map_err(|e| match text(&e) {
-            text if text.contains(NOT_IN_INDEX) => anyhow!(Gone).context(text),
-            // That it cannot be read now says nothing of whether it is there.
-            _ => failure(e),
-        })?;
+        let tree = repository
+            .get_tree(&new)
+            .map_err(|e| if is_not_in_index(&e) { anyhow!(Gone).context(text(&e)) } else { failure(e) })?;
         // Where it cannot be read, nothing is known to be there.
         let before: BTreeMap<_, _> = old
             .and_then(|old| repository.get_tree(&old).ok())

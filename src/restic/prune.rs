@@ -45,10 +45,8 @@ pub fn unneeded<'a>(device: &'a Device, keep: &Keep, zone: &TimeZone) -> Vec<&'a
         ));
     }
     let parent = device.last_with_cursor().map(|(point, _)| point.snapshot);
-    let made_last = device.points.iter().max_by_key(|point| (point.mark.number, point.time));
-    let stays = |point: &Point| {
-        Some(point.snapshot) == parent || made_last.is_some_and(|last| last.snapshot == point.snapshot)
-    };
+    let made_last = device.made_last().map(|point| point.snapshot);
+    let stays = |point: &Point| [parent, made_last].contains(&Some(point.snapshot));
     let going = device.points.iter().zip(kept).filter(|(_, kept)| !kept).map(|(point, _)| point);
     let going = going.filter(|point| !stays(point));
     going.filter(|point| !is_protected(point)).collect()

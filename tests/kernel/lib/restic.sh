@@ -16,3 +16,14 @@ make_restic_repository() {
         esac
     done
 }
+
+# snapshots: how many there are in $RESTIC_REPOSITORY.
+snapshots() {
+    restic --no-cache snapshots --json | grep -o '"short_id"' | wc -l
+}
+
+# assert_restic_has DEVICE: the newest snapshot, which is left in the file dumped, is the device.
+assert_restic_has() {
+    restic --no-cache dump latest /vol.img | tar xO >dumped
+    assert_same "$1" dumped
+}

@@ -33,7 +33,7 @@ cursor=
 send vol mirror
 
 for consistency in none snapshot freeze; do
-    for round in 1 2; do
+    for round in 1 2 3; do
         mount $vol /run/mnt
         start_paused vol armed --consistency $consistency --freeze-timeout 10m
         start_slow_write $((384 + RANDOM % 100))
@@ -90,7 +90,7 @@ for _ in 1 2 3; do
     keep_rewriting &
     writers+=($!)
 done
-for round in 1 2 3; do
+for round in 1 2 3 4 5; do
     for consistency in none snapshot; do
         wait_until is_in_flight
         send vol mirror --consistency $consistency

@@ -8,20 +8,10 @@
 export RESTIC_REPOSITORY=/run/host/repository
 repository=restic:/run/host/repository
 
-snapshots() {
-    restic --no-cache snapshots --json | grep -o '"short_id"' | wc -l
-}
-
 # back_up_restic OPTION...: what it said is in the file said.
 back_up_restic() {
     era backup vol $repository "$@" 2>said || fail "$(<said)"
     cat said
-}
-
-# assert_restic_has DEVICE: the newest snapshot is the device.
-assert_restic_has() {
-    restic --no-cache dump latest /vol.img | tar xO >dumped
-    assert_same "$1" dumped
 }
 
 # The size is no multiple of a segment's.
